@@ -1,0 +1,225 @@
+//! What a handler may ask of its host while it handles a message.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use orch_core::{
+    AgentConfig, AgentId, AgentMessage, Content, Decision, MessageId, MessagePriority, ToolCall,
+    Usage,
+};
+
+use crate::{BoxFuture, HostError};
+
+/// What the runtime offers to a session during a turn. Handlers use it through [`Context`].
+///
+/// Every method that waits frees the handler's slot and takes it again before it returns.
+pub trait Host: Send + Sync {
+    /// The agent that handles the message.
+    fn agent(&self) -> AgentId;
+
+    /// The priority of what this agent sends, unless a message says otherwise.
+    fn send_priority(&self) -> MessagePriority;
+
+    /// The agent of that name (the first registered, if several have it) or id.
+    fn find(&self, name: &str) -> Option<AgentId>;
+
+    /// Sends a message; waits for room.
+    fn send(&self, message: AgentMessage) -> BoxFuture<'_, Result<MessageId, HostError>>;
+
+    /// Sends a message and waits for its answer, at most `timeout`.
+    fn ask(
+        &self,
+        message: AgentMessage,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<Content, HostError>>;
+
+    /// Sends a message to every agent but this one; the answer is how many accepted it.
+    fn broadcast(&self, message: AgentMessage) -> BoxFuture<'_, usize>;
+
+    /// Sends a message to the subscribers of a topic but this agent; answers how many accepted it.
+    fn publish<'a>(&'a self, topic: &'a str, message: AgentMessage) -> BoxFuture<'a, usize>;
+
+    /// Makes a new agent, a child of this one.
+    fn spawn(&self, config: AgentConfig) -> BoxFuture<'_, Result<AgentId, HostError>>;
+
+    /// Retires this agent or one of its descendants.
+    fn retire(&self, agent: AgentId) -> BoxFuture<'_, Result<(), HostError>>;
+
+    /// Asks the policy (and a person, where it says so) about a tool call, and records the
+    /// decision. Never answers [`Decision::Ask`].
+    fn tool(&self, call: ToolCall) -> BoxFuture<'_, Decision>;
+
+    /// Adds to what this agent used.
+    fn report_usage(&self, usage: Usage);
+
+    /// Tells whoever watches something beside the answer.
+    fn say(&self, text: &str);
+
+    /// Whether the run is stopping: a handler that takes long should come to an end.
+    fn is_stopping(&self) -> bool;
+
+    /// Returns when the run begins to stop.
+    fn stopping(&self) -> BoxFuture<'_, ()>;
+}
+
+/// One message to handle, and what may be asked of the host meanwhile.
+///
+/// The methods that wait free the handler's slot, so that waiting costs no other agent anything;
+/// the attempt's timeout runs on. All of them are cancel safe: a send that is dropped before it
+/// returns either was accepted or was not, and an ask that is dropped forgets its answer.
+#[derive(Clone)]
+pub struct Context {
+    host: Arc<dyn Host>,
+    message: AgentMessage,
+    attempt: u32,
+}
+
+impl Context {
+    /// Attempt number `attempt` (counted from 1) at `message`.
+    #[must_use]
+    pub fn new(host: Arc<dyn Host>, message: AgentMessage, attempt: u32) -> Self {
+        Self { host, message, attempt }
+    }
+
+    /// The message to handle.
+    #[must_use]
+    pub fn message(&self) -> &AgentMessage {
+        &self.message
+    }
+
+    /// What the message says.
+    #[must_use]
+    pub fn content(&self) -> &Content {
+        self.message.content()
+    }
+
+    /// The number of this attempt, counted from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The agent that handles the message.
+    #[must_use]
+    pub fn agent(&self) -> AgentId {
+        self.host.agent()
+    }
+
+    /// The agent of that name (the first registered, if several have it) or id.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<AgentId> {
+        self.host.find(name)
+    }
+
+    /// A message from this agent with the priority that it sends with, to be changed and then
+    /// [sent](Self::send_message).
+    #[must_use]
+    pub fn message_to(&self, to: AgentId, content: impl Into<Content>) -> AgentMessage {
+        AgentMessage::new(self.agent(), to, content).with_priority(self.host.send_priority())
+    }
+
+    /// Sends `content` to `to`; waits for room (30 s by default), but never for room in this
+    /// agent's own mailbox.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::NotAccepted`] with the message.
+    pub async fn send(
+        &self,
+        to: AgentId,
+        content: impl Into<Content>,
+    ) -> Result<MessageId, HostError> {
+        self.send_message(self.message_to(to, content)).await
+    }
+
+    /// Sends a message; see [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn send_message(&self, message: AgentMessage) -> Result<MessageId, HostError> {
+        self.host.send(message).await
+    }
+
+    /// Sends `content` to `to` and waits for the answer, at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::NotAccepted`] if the question was refused, [`HostError::NotAnswered`] if the
+    /// time went by, or the asked agent failed, was retired, or gave the question up.
+    pub async fn ask(
+        &self,
+        to: AgentId,
+        content: impl Into<Content>,
+        timeout: Duration,
+    ) -> Result<Content, HostError> {
+        self.host.ask(self.message_to(to, content), timeout).await
+    }
+
+    /// Sends `content` to every agent but this one; answers how many accepted it.
+    pub async fn broadcast(&self, content: impl Into<Content>) -> usize {
+        self.host.broadcast(self.message_to(self.agent(), content)).await
+    }
+
+    /// Sends `content` to the subscribers of `topic`; answers how many accepted it.
+    pub async fn publish(&self, topic: &str, content: impl Into<Content>) -> usize {
+        self.host.publish(topic, self.message_to(self.agent(), content)).await
+    }
+
+    /// Makes a new agent, a child of this one, with at most this agent's rights.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::NotAllowed`] names the limit or the right; [`HostError::CannotRun`] says what
+    /// the new agent lacks.
+    pub async fn spawn(&self, config: AgentConfig) -> Result<AgentId, HostError> {
+        self.host.spawn(config).await
+    }
+
+    /// Retires this agent or one of its descendants; what waits for it becomes dead letters.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::NotAllowed`] for an agent that is not this one's to retire.
+    pub async fn retire(&self, agent: AgentId) -> Result<(), HostError> {
+        self.host.retire(agent).await
+    }
+
+    /// Asks whether a tool call may be made. The decision is recorded; making the call (or not) is
+    /// the handler's part. Never [`Decision::Ask`]: where a person decides, this waits for them.
+    pub async fn tool(&self, call: ToolCall) -> Decision {
+        self.host.tool(call).await
+    }
+
+    /// Adds to what this agent used.
+    pub fn report_usage(&self, usage: Usage) {
+        self.host.report_usage(usage);
+    }
+
+    /// Tells whoever watches something beside the answer.
+    pub fn say(&self, text: &str) {
+        self.host.say(text);
+    }
+
+    /// Whether the run is stopping: a handler that takes long should come to an end.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.host.is_stopping()
+    }
+
+    /// Returns when the run begins to stop; to be raced against long work.
+    pub async fn stopping(&self) {
+        self.host.stopping().await;
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("agent", &self.agent())
+            .field("message", &self.message)
+            .field("attempt", &self.attempt)
+            .finish()
+    }
+}
