@@ -137,6 +137,15 @@ impl AgentMessage {
         self
     }
 
+    /// Takes the deadline away.
+    #[must_use]
+    pub fn without_deadline(mut self) -> Self {
+        if let Some(rare) = &mut self.rare {
+            rare.deadline = None;
+        }
+        self
+    }
+
     /// Makes this message a consequence of `cause`: the same chain, one hop further.
     #[must_use]
     pub fn caused_by(mut self, cause: &Self) -> Self {

@@ -1,0 +1,142 @@
+//! Questions that wait for their answers.
+
+use std::time::Duration;
+
+use dashmap::DashMap;
+use orch_core::{AgentId, AgentMessage, Content, MessageId, Timestamp};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::bus::MessageBus;
+use crate::error::SendError;
+
+/// What became of a question that was accepted and not answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuestionFailure {
+    /// The asked agent failed.
+    #[error("{agent} failed: {error}")]
+    AgentFailed {
+        /// The asked agent.
+        agent: AgentId,
+        /// Why it failed.
+        error: String,
+    },
+    /// The asked agent was retired.
+    #[error("{0} was retired")]
+    AgentRetired(AgentId),
+    /// The question became a dead letter.
+    #[error("the question was given up: {0}")]
+    DeadLettered(String),
+    /// The question was handled, and nothing came out.
+    #[error("{0} handled the question without an answer")]
+    NoAnswer(AgentId),
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// The question was not accepted.
+    #[error(transparent)]
+    NotAccepted(#[from] SendError),
+    /// The question was accepted and not answered.
+    #[error(transparent)]
+    NotAnswered(#[from] QuestionFailure),
+    /// No answer came in time.
+    #[error("no answer came within {} ms", .0.as_millis())]
+    TimedOut(Duration),
+}
+
+type Answer = Result<Content, QuestionFailure>;
+
+#[derive(Debug, Default)]
+pub(crate) struct Questions {
+    open: DashMap<MessageId, Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    to: AgentId,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl MessageBus {
+    /// Sends a question and waits for its answer, at most `wait`. Unless it has one, the question
+    /// gets a deadline at the end of the wait, so that nobody handles it for nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future forgets the question: it may have been accepted, and is then handled,
+    /// but its answer goes nowhere.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`]: the question was refused, the time went by, or the asked agent failed, was
+    /// retired, gave the question up or answered nothing.
+    pub async fn ask(&self, question: AgentMessage, wait: Duration) -> Result<Content, AskError> {
+        let question = match question.deadline() {
+            Some(_) => question,
+            None => question.with_deadline(Timestamp::now().after(wait)),
+        };
+        let id = question.id();
+        let (answer, answered) = oneshot::channel();
+        self.questions().open.insert(id, Open { to: question.to(), answer });
+        let _forget = Forget { bus: self, id };
+        let exchange = async {
+            self.send(question).await?;
+            match answered.await {
+                Ok(answer) => Ok(answer?),
+                Err(_) => Err(AskError::TimedOut(wait)),
+            }
+        };
+        timeout(wait, exchange).await.unwrap_or(Err(AskError::TimedOut(wait)))
+    }
+
+    /// Whether somebody waits for an answer to this message.
+    #[must_use]
+    pub fn is_question(&self, message: MessageId) -> bool {
+        self.questions().open.contains_key(&message)
+    }
+
+    /// Answers a question; false if nobody waits for it (any more).
+    pub fn answer(&self, question: MessageId, answer: Content) -> bool {
+        self.close_question(question, Ok(answer))
+    }
+
+    /// Tells whoever waits that a question will not be answered; false if nobody does.
+    pub fn fail_question(&self, question: MessageId, failure: QuestionFailure) -> bool {
+        self.close_question(question, Err(failure))
+    }
+
+    /// Tells everybody who waits for an answer of `agent` that none will come.
+    pub fn fail_questions_to(&self, agent: AgentId, failure: &QuestionFailure) {
+        let open = &self.questions().open;
+        let to_agent: Vec<MessageId> =
+            open.iter().filter(|entry| entry.to == agent).map(|entry| *entry.key()).collect();
+        for question in to_agent {
+            self.fail_question(question, failure.clone());
+        }
+    }
+
+    fn close_question(&self, question: MessageId, answer: Answer) -> bool {
+        let open = &self.questions().open;
+        // Most messages are no questions: spare them the write lock of a shard.
+        if open.is_empty() {
+            return false;
+        }
+        open.remove(&question).is_some_and(|(_, open)| open.answer.send(answer).is_ok())
+    }
+}
+
+/// Forgets a question whose asker is gone.
+struct Forget<'a> {
+    bus: &'a MessageBus,
+    id: MessageId,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.bus.questions().open.remove(&self.id);
+    }
+}

@@ -1,0 +1,270 @@
+//! The bus: finds the mailbox of an agent.
+
+use std::fmt;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use orch_core::{AgentId, AgentMessage, EventHub, MessageId, PriorityDepth};
+
+use crate::admission::Admission;
+use crate::ask::{QuestionFailure, Questions};
+use crate::dead_letters::{DeadLetters, ResendError};
+use crate::error::SendError;
+use crate::home::{BusLimits, Home};
+use crate::mailbox::Mailbox;
+use crate::ready::Attachment;
+
+/// Routes messages to mailboxes by agent id.
+///
+/// ```
+/// use orch_bus::MessageBus;
+/// use orch_core::{AgentId, AgentMessage, MessagePriority};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (bus, me, you) = (MessageBus::new(), AgentId::new(), AgentId::new());
+/// bus.create_mailbox(you).await;
+///
+/// bus.send(AgentMessage::new(me, you, "when you have time")).await?;
+/// bus.send(AgentMessage::new(me, you, "now").with_priority(MessagePriority::Critical)).await?;
+///
+/// let mailbox = bus.mailbox(you).expect("created above");
+/// assert_eq!(mailbox.recv().await.unwrap().content(), "now");
+/// # Ok(())
+/// # }
+/// ```
+pub struct MessageBus {
+    /// Sharded locks, held for a look-up. No guard leaves the files of this crate or is held
+    /// across an await.
+    mailboxes: DashMap<AgentId, Arc<Mailbox>>,
+    topics: DashMap<String, Vec<AgentId>>,
+    questions: Questions,
+    home: Arc<Home>,
+}
+
+impl MessageBus {
+    /// A bus with the default limits and no mailboxes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_limits(BusLimits::default())
+    }
+
+    /// A bus with these limits and no mailboxes.
+    #[must_use]
+    pub fn with_limits(limits: BusLimits) -> Self {
+        Self {
+            mailboxes: DashMap::new(),
+            topics: DashMap::new(),
+            questions: Questions::default(),
+            home: Arc::new(Home { limits, ..Home::default() }),
+        }
+    }
+
+    /// The bounds of this bus.
+    #[must_use]
+    pub fn limits(&self) -> &BusLimits {
+        &self.home.limits
+    }
+
+    /// Sets who decides about acceptance. Once for each bus, before the first send.
+    ///
+    /// # Errors
+    ///
+    /// Gives `admission` back if there is one already.
+    pub fn set_admission(&self, admission: Arc<dyn Admission>) -> Result<(), Arc<dyn Admission>> {
+        self.home.admission.set(admission)
+    }
+
+    /// Creates the mailbox of an agent. If there is one, it stays as it is.
+    ///
+    /// Nothing is waited for; the function is async because a durable bus may.
+    #[expect(clippy::unused_async, reason = "the signature is a contract")]
+    pub async fn create_mailbox(&self, agent: AgentId) {
+        let _ = self.open_mailbox(agent);
+    }
+
+    /// As [`create_mailbox`](Self::create_mailbox), with the bus's lane capacity, and answers the
+    /// mailbox.
+    pub fn open_mailbox(&self, agent: AgentId) -> Arc<Mailbox> {
+        self.open_mailbox_with(agent, self.home.limits.lane_capacity)
+    }
+
+    /// Creates the mailbox of an agent with lanes of this capacity. If there is one, it stays as it
+    /// is.
+    pub fn open_mailbox_with(&self, agent: AgentId, lane_capacity: u32) -> Arc<Mailbox> {
+        match self.mailboxes.entry(agent) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(place) => {
+                let mailbox = Mailbox::at_home(agent, lane_capacity, self.home.clone());
+                place.insert(mailbox.clone());
+                mailbox
+            }
+        }
+    }
+
+    /// The mailbox of an agent: an address that can be kept, and skips the directory.
+    #[must_use]
+    pub fn mailbox(&self, agent: AgentId) -> Option<Arc<Mailbox>> {
+        self.mailboxes.get(&agent).map(|mailbox| mailbox.clone())
+    }
+
+    /// Removes the mailbox of an agent, and returns what was left in it, the most urgent first.
+    /// Sends to it are refused from now on. What is being handled is not part of the answer; if it
+    /// is put back later, it becomes a dead letter.
+    #[must_use = "these messages were accepted; they must end somewhere"]
+    pub fn remove_mailbox(&self, agent: AgentId) -> Vec<AgentMessage> {
+        let Some((_, mailbox)) = self.mailboxes.remove(&agent) else { return Vec::new() };
+        self.unsubscribe_from_all(agent);
+        let left = mailbox.close_and_drain();
+        self.fail_questions_to(agent, &QuestionFailure::AgentRetired(agent));
+        left
+    }
+
+    /// Sends a message to the mailbox of its recipient; see [`Mailbox::send`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], with the message in it.
+    pub async fn send(&self, message: AgentMessage) -> Result<MessageId, SendError> {
+        match self.mailbox(message.to()) {
+            Some(mailbox) => mailbox.send(message).await,
+            None => Err(SendError::UnknownAgent(Box::new(message))),
+        }
+    }
+
+    /// As [`send`](Self::send), but never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], with the message in it.
+    pub fn try_send(&self, message: AgentMessage) -> Result<MessageId, SendError> {
+        match self.mailbox(message.to()) {
+            Some(mailbox) => mailbox.try_send(message),
+            None => Err(SendError::UnknownAgent(Box::new(message))),
+        }
+    }
+
+    /// How many messages wait in all mailboxes, by priority. Stops nobody; see [`Mailbox::depth`].
+    #[must_use]
+    pub fn queue_depth(&self) -> PriorityDepth {
+        let mut sum = PriorityDepth::default();
+        for mailbox in &self.mailboxes {
+            let depth = mailbox.depth();
+            sum.critical += depth.critical;
+            sum.high += depth.high;
+            sum.normal += depth.normal;
+            sum.low += depth.low;
+        }
+        sum
+    }
+
+    /// The agents that have a mailbox, in no particular order.
+    #[must_use]
+    pub fn agents(&self) -> Vec<AgentId> {
+        self.mailboxes.iter().map(|mailbox| *mailbox.key()).collect()
+    }
+
+    /// How many messages were accepted since the bus was made.
+    #[must_use]
+    pub fn total_sent(&self) -> u64 {
+        self.home.sent.get()
+    }
+
+    /// How many messages left their mailboxes for good since the bus was made.
+    #[must_use]
+    pub fn total_received(&self) -> u64 {
+        self.home.received.get()
+    }
+
+    /// Messages that were given up.
+    #[must_use]
+    pub fn dead_letters(&self) -> &DeadLetters {
+        &self.home.dead_letters
+    }
+
+    /// Sends a dead letter's message again, under its id and without its deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future before it is ready keeps the letter.
+    ///
+    /// # Errors
+    ///
+    /// [`ResendError`]; the letter is kept.
+    pub async fn resend(&self, message: MessageId) -> Result<(), ResendError> {
+        let letter = self.dead_letters().take(message).ok_or(ResendError::Unknown(message))?;
+        let kept = KeepLetter { bus: self, letter: Some(letter) };
+        kept.resend().await
+    }
+
+    /// Where this bus and its scheduler tell what happens.
+    #[must_use]
+    pub fn events(&self) -> &EventHub {
+        &self.home.events
+    }
+
+    /// For schedulers: the right to be told which mailboxes have something to look at. `None` while
+    /// another one has it.
+    #[must_use]
+    pub fn attach(&self) -> Option<Attachment> {
+        self.home.ready.try_attach().then(|| Attachment::new(self.home.clone()))
+    }
+
+    pub(crate) fn mailboxes_but(&self, agent: AgentId) -> Vec<Arc<Mailbox>> {
+        let others = self.mailboxes.iter().filter(|mailbox| *mailbox.key() != agent);
+        others.map(|mailbox| mailbox.clone()).collect()
+    }
+
+    pub(crate) fn topics(&self) -> &DashMap<String, Vec<AgentId>> {
+        &self.topics
+    }
+
+    pub(crate) fn questions(&self) -> &Questions {
+        &self.questions
+    }
+}
+
+/// A letter on its way back into its mailbox: kept again unless it arrives, even if the send is
+/// dropped half-way.
+struct KeepLetter<'a> {
+    bus: &'a MessageBus,
+    letter: Option<orch_core::DeadLetter>,
+}
+
+impl KeepLetter<'_> {
+    async fn resend(mut self) -> Result<(), ResendError> {
+        let Some(letter) = &self.letter else { return Ok(()) };
+        let message = letter.message.clone().without_deadline();
+        self.bus.send(message).await.map_err(ResendError::NotAccepted)?;
+        self.letter = None;
+        Ok(())
+    }
+}
+
+impl Drop for KeepLetter<'_> {
+    fn drop(&mut self) {
+        if let Some(letter) = self.letter.take() {
+            self.bus.dead_letters().put_back(letter);
+        }
+    }
+}
+
+impl Default for MessageBus {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MessageBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageBus")
+            .field("mailboxes", &self.mailboxes.len())
+            .field("limits", &self.home.limits)
+            .finish_non_exhaustive()
+    }
+}

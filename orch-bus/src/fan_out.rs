@@ -1,0 +1,117 @@
+//! One message to many: broadcast and topics.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use orch_core::{AgentId, AgentMessage, DeadLetter, DeadLetterReason, Timestamp};
+
+use crate::bus::MessageBus;
+use crate::error::SendError;
+use crate::mailbox::Mailbox;
+
+impl MessageBus {
+    /// Sends a copy to every mailbox but the sender's; returns how many accepted it. The copies
+    /// have ids of their own and share the content. Full mailboxes are waited for together, 30 s in
+    /// all; refused copies become dead letters.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the copies that were accepted, and makes dead letters of none:
+    /// the caller still has the message and knows nothing of who got it.
+    pub async fn broadcast(&self, message: AgentMessage) -> usize {
+        let mailboxes = self.mailboxes_but(message.from());
+        self.fan_out(&message, mailboxes).await
+    }
+
+    /// Subscribes an agent to a topic. It is unsubscribed when its mailbox is removed.
+    pub fn subscribe(&self, agent: AgentId, topic: &str) {
+        let mut subscribers = self.topics().entry(topic.to_owned()).or_default();
+        if !subscribers.contains(&agent) {
+            subscribers.push(agent);
+        }
+    }
+
+    /// Takes an agent off a topic; false if it was not on it.
+    pub fn unsubscribe(&self, agent: AgentId, topic: &str) -> bool {
+        let Some(mut subscribers) = self.topics().get_mut(topic) else { return false };
+        let before = subscribers.len();
+        subscribers.retain(|known| *known != agent);
+        let was_on_it = subscribers.len() < before;
+        drop(subscribers);
+        self.topics().remove_if(topic, |_, subscribers| subscribers.is_empty());
+        was_on_it
+    }
+
+    /// The agents on a topic, in the order in which they subscribed.
+    #[must_use]
+    pub fn subscribers(&self, topic: &str) -> Vec<AgentId> {
+        self.topics().get(topic).map(|subscribers| subscribers.clone()).unwrap_or_default()
+    }
+
+    /// Sends a copy to every subscriber of a topic but the sender; otherwise as
+    /// [`broadcast`](Self::broadcast).
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub async fn publish(&self, topic: &str, message: AgentMessage) -> usize {
+        let others = self.subscribers(topic).into_iter().filter(|agent| *agent != message.from());
+        let mailboxes = others.filter_map(|agent| self.mailbox(agent)).collect();
+        self.fan_out(&message, mailboxes).await
+    }
+
+    pub(crate) fn unsubscribe_from_all(&self, agent: AgentId) {
+        let topics: Vec<String> = self.topics().iter().map(|topic| topic.key().clone()).collect();
+        for topic in topics {
+            self.unsubscribe(agent, &topic);
+        }
+    }
+
+    async fn fan_out(&self, message: &AgentMessage, mailboxes: Vec<Arc<Mailbox>>) -> usize {
+        let mut accepted = 0;
+        let mut waiting = Vec::new();
+        for mailbox in mailboxes {
+            match mailbox.try_send(message.copy_to(mailbox.agent())) {
+                Ok(_) => accepted += 1,
+                Err(error) if error.is_transient() => {
+                    let copy = error.into_message();
+                    waiting.push(async move { mailbox.send(copy).await });
+                }
+                Err(error) => self.keep_refused(error),
+            }
+        }
+        for sent in all(waiting).await {
+            match sent {
+                Ok(_) => accepted += 1,
+                Err(error) => self.keep_refused(error),
+            }
+        }
+        accepted
+    }
+
+    /// Keeps a message that was refused while its sender was not there to hear so.
+    pub fn keep_refused(&self, error: SendError) {
+        let reason = DeadLetterReason::Refused { error: error.to_string() };
+        self.dead_letters().add(DeadLetter::new(error.into_message(), reason, Timestamp::now()));
+    }
+}
+
+/// Runs the futures together, and answers their outputs in their order.
+async fn all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    let mut running: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
+    let mut outputs: Vec<Option<F::Output>> = running.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        for (future, output) in running.iter_mut().zip(&mut outputs) {
+            if output.is_none()
+                && let Poll::Ready(ready) = future.as_mut().poll(context)
+            {
+                *output = Some(ready);
+            }
+        }
+        if outputs.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    outputs.into_iter().flatten().collect()
+}

@@ -1,0 +1,154 @@
+//! How a message gets into a mailbox.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orch_core::{AgentMessage, EventKind, MessageId, MessagePriority, Severity, Timestamp};
+use tokio::time::{Instant, timeout_at};
+
+use crate::error::SendError;
+use crate::mailbox::Mailbox;
+
+impl Mailbox {
+    /// Sends a message to this mailbox, whatever its `to` says; waits for room, by default at most
+    /// 30 s, with a warning after one second.
+    ///
+    /// # Ordering
+    ///
+    /// Sends that wait for room are let in as places become free; which of them goes first is not
+    /// promised, as they overlap.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future before it is ready accepts nothing (but see
+    /// [`Admission::commit`](crate::Admission::commit)).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], with the message in it.
+    pub async fn send(self: &Arc<Self>, message: AgentMessage) -> Result<MessageId, SendError> {
+        let message = self.check(message)?;
+        let priority = message.priority();
+        if !self.try_reserve(priority) {
+            let started = Instant::now();
+            match self.wait_for_room(priority, started).await {
+                Room::Reserved => {}
+                Room::Closed => return Err(SendError::Closed(Box::new(message))),
+                Room::None => {
+                    return Err(SendError::full(message, self.lane_capacity(), started.elapsed()));
+                }
+            }
+        }
+        let place = Place { mailbox: self, priority: Some(priority) };
+        if let Some(admission) = self.home.admission.get()
+            && admission.has_commit()
+            && let Err(refusal) = admission.commit(&message).await
+        {
+            return Err(SendError::Refused { message: Box::new(message), reason: refusal.reason });
+        }
+        place.fill(message)
+    }
+
+    /// As [`send`](Self::send), but never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], with the message in it: `Full` at once, and `WouldWait` where acceptance
+    /// means waiting for a commit.
+    pub fn try_send(self: &Arc<Self>, message: AgentMessage) -> Result<MessageId, SendError> {
+        let message = self.check(message)?;
+        if self.home.admission.get().is_some_and(|admission| admission.has_commit()) {
+            return Err(SendError::WouldWait(Box::new(message)));
+        }
+        let priority = message.priority();
+        if !self.try_reserve(priority) {
+            return Err(SendError::full(message, self.lane_capacity(), Duration::ZERO));
+        }
+        Place { mailbox: self, priority: Some(priority) }.fill(message)
+    }
+
+    fn check(&self, message: AgentMessage) -> Result<AgentMessage, SendError> {
+        let limit = self.home.limits.content_bytes_max;
+        if message.content().len() > limit {
+            return Err(SendError::TooLarge { message: Box::new(message), limit });
+        }
+        if message.deadline().is_some() && message.is_expired(Timestamp::now()) {
+            return Err(SendError::Expired(Box::new(message)));
+        }
+        if let Some(admission) = self.home.admission.get()
+            && let Err(refusal) = admission.check(&message)
+        {
+            return Err(SendError::Refused { message: Box::new(message), reason: refusal.reason });
+        }
+        Ok(message)
+    }
+
+    /// Waits for a place and reserves it.
+    async fn wait_for_room(&self, priority: MessagePriority, started: Instant) -> Room {
+        let limits = &self.home.limits;
+        let give_up = started + limits.send_wait;
+        let warn = started + limits.send_warning;
+        let room = self.room(priority);
+        let mut warned = false;
+        loop {
+            let mut freed = std::pin::pin!(room.notified());
+            // Register before looking, or a place that is freed in between is slept through.
+            freed.as_mut().enable();
+            if self.is_closed() {
+                return Room::Closed;
+            }
+            if self.try_reserve(priority) {
+                return Room::Reserved;
+            }
+            let until = if warned { give_up } else { warn.min(give_up) };
+            if timeout_at(until, freed).await.is_err() {
+                if warned || give_up <= warn {
+                    return Room::None;
+                }
+                warned = true;
+                self.home
+                    .events
+                    .emit(Severity::Warn, || EventKind::SendWaiting { to: self.agent(), priority });
+            }
+        }
+    }
+}
+
+/// How a wait for room ended.
+enum Room {
+    Reserved,
+    Closed,
+    None,
+}
+
+/// A reserved place, given back if the send is dropped before it fills it.
+struct Place<'a> {
+    mailbox: &'a Arc<Mailbox>,
+    priority: Option<MessagePriority>,
+}
+
+impl Place<'_> {
+    fn fill(mut self, message: AgentMessage) -> Result<MessageId, SendError> {
+        self.priority = None;
+        let id = message.id();
+        let events = &self.mailbox.home.events;
+        let copy = events.wants(Severity::Debug).then(|| message.clone());
+        match self.mailbox.push_reserved(message) {
+            Ok(()) => {
+                if let Some(message) = copy {
+                    events.emit(Severity::Debug, || EventKind::Accepted { message });
+                }
+                Ok(id)
+            }
+            Err(message) => Err(SendError::Closed(Box::new(message))),
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(priority) = self.priority {
+            self.mailbox.free_place(priority);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! `cargo xtask ci`: what every change passes, besides the tests.
+
+use anyhow::Result;
+
+use crate::process::{cargo, run};
+use crate::steps::Step;
+use crate::workspace::Workspace;
+use crate::{features, tidy, tools};
+
+/// In the order in which they run; each also runs by its name alone.
+pub(crate) const STEPS: &[Step] = &[
+    Step { name: "fmt", about: "the code is formatted", run: fmt },
+    Step { name: "clippy", about: "no warning in any target", run: clippy },
+    Step { name: "docs", about: "the documentation builds without a warning", run: docs },
+    Step { name: "tidy", about: "the rules of the repository hold", run: tidy::run },
+    Step { name: "deny", about: "licences, bans and sources of dependencies", run: deny },
+    Step {
+        name: "features",
+        about: "each crate compiles alone, with each feature",
+        run: features::run,
+    },
+    Step { name: "examples", about: "all examples build", run: examples },
+    // Models and smoke tests go here, each as a step: loom at bound 2, shuttle, kill -9 in small,
+    // instruction counts with callgrind.
+];
+
+fn fmt(_: &Workspace) -> Result<()> {
+    run(cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn clippy(_: &Workspace) -> Result<()> {
+    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"]))
+}
+
+fn docs(_: &Workspace) -> Result<()> {
+    run(cargo().env("RUSTDOCFLAGS", "-Dwarnings").args(["doc", "--workspace", "--no-deps"]))
+}
+
+fn deny(workspace: &Workspace) -> Result<()> {
+    let mut cargo_deny = tools::cargo_deny(workspace)?;
+    // For all platforms, because the check looks at all of them, and without a network.
+    run(cargo().arg("fetch"))?;
+    run(cargo_deny.args(["--offline", "check", "bans", "licenses", "sources"]))
+}
+
+fn examples(_: &Workspace) -> Result<()> {
+    run(cargo().args(["build", "--workspace", "--examples"]))
+}
