@@ -1,5 +1,6 @@
 //! Questions that wait for their answers.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -48,17 +49,46 @@ pub enum AskError {
     TimedOut(Duration),
 }
 
+/// Why the first of two questions under one id has no answer: the second gets it.
+const ASKED_AGAIN: &str = "it was asked again under the same id";
+
 type Answer = Result<Content, QuestionFailure>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Questions {
     open: DashMap<MessageId, Open>,
+    /// How many `open` has, at least. Most messages are no questions, and each that is settled is
+    /// looked up here: this spares them the locks.
+    n_open: AtomicUsize,
 }
 
 #[derive(Debug)]
 struct Open {
     to: AgentId,
     answer: oneshot::Sender<Answer>,
+}
+
+impl Questions {
+    fn insert(&self, id: MessageId, open: Open) {
+        // Relaxed: whoever answers has received the question, which was sent after this.
+        self.n_open.fetch_add(1, Ordering::Relaxed);
+        if self.open.insert(id, open).is_some() {
+            self.n_open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn take(&self, id: MessageId) -> Option<Open> {
+        self.take_if(id, |_| true)
+    }
+
+    fn take_if(&self, id: MessageId, condition: impl Fn(&Open) -> bool) -> Option<Open> {
+        if self.n_open.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let (_, open) = self.open.remove_if(&id, |_, open| condition(open))?;
+        self.n_open.fetch_sub(1, Ordering::Relaxed);
+        Some(open)
+    }
 }
 
 impl MessageBus {
@@ -79,15 +109,15 @@ impl MessageBus {
             Some(_) => question,
             None => question.with_deadline(Timestamp::now().after(wait)),
         };
-        let id = question.id();
+        let (id, to) = (question.id(), question.to());
         let (answer, answered) = oneshot::channel();
-        self.questions().open.insert(id, Open { to: question.to(), answer });
+        self.questions().insert(id, Open { to, answer });
         let _forget = Forget { bus: self, id };
         let exchange = async {
             self.send(question).await?;
             match answered.await {
                 Ok(answer) => Ok(answer?),
-                Err(_) => Err(AskError::TimedOut(wait)),
+                Err(_) => Err(QuestionFailure::DeadLettered(ASKED_AGAIN.to_owned()).into()),
             }
         };
         timeout(wait, exchange).await.unwrap_or(Err(AskError::TimedOut(wait)))
@@ -120,12 +150,7 @@ impl MessageBus {
     }
 
     fn close_question(&self, question: MessageId, answer: Answer) -> bool {
-        let open = &self.questions().open;
-        // Most messages are no questions: spare them the write lock of a shard.
-        if open.is_empty() {
-            return false;
-        }
-        open.remove(&question).is_some_and(|(_, open)| open.answer.send(answer).is_ok())
+        self.questions().take(question).is_some_and(|open| open.answer.send(answer).is_ok())
     }
 }
 
@@ -137,6 +162,7 @@ struct Forget<'a> {
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
-        self.bus.questions().open.remove(&self.id);
+        // Not the entry of another who asks under the same id.
+        self.bus.questions().take_if(self.id, |open| open.answer.is_closed());
     }
 }

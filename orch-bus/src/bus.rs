@@ -12,7 +12,7 @@ use crate::ask::{QuestionFailure, Questions};
 use crate::dead_letters::{DeadLetters, ResendError};
 use crate::error::SendError;
 use crate::home::{BusLimits, Home};
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Announce, Mailbox};
 use crate::ready::Attachment;
 
 /// Routes messages to mailboxes by agent id.
@@ -197,8 +197,9 @@ impl MessageBus {
     ///
     /// [`ResendError`]; the letter is kept.
     pub async fn resend(&self, message: MessageId) -> Result<(), ResendError> {
-        let letter = self.dead_letters().take(message).ok_or(ResendError::Unknown(message))?;
-        let kept = KeepLetter { bus: self, letter: Some(letter) };
+        let (number, letter) =
+            self.dead_letters().take_numbered(message).ok_or(ResendError::Unknown(message))?;
+        let kept = KeepLetter { bus: self, number, letter: Some(letter) };
         kept.resend().await
     }
 
@@ -210,9 +211,22 @@ impl MessageBus {
 
     /// For schedulers: the right to be told which mailboxes have something to look at. `None` while
     /// another one has it.
+    ///
+    /// Every mailbox begins with [`Announce::Every`], and those in which something waits are
+    /// announced; for that, each mailbox of the bus is looked at once.
     #[must_use]
     pub fn attach(&self) -> Option<Attachment> {
-        self.home.ready.try_attach().then(|| Attachment::new(self.home.clone()))
+        if !self.home.ready.try_attach() {
+            return None;
+        }
+        let attachment = Attachment::new(self.home.clone());
+        for mailbox in &self.mailboxes {
+            // A sender that found nobody attached comes before this change of the level, so its
+            // message is seen; one that comes after it finds us.
+            mailbox.announce(Announce::Every);
+            mailbox.announce_if_waiting();
+        }
+        Some(attachment)
     }
 
     pub(crate) fn mailboxes_but(&self, agent: AgentId) -> Vec<Arc<Mailbox>> {
@@ -224,6 +238,10 @@ impl MessageBus {
         &self.topics
     }
 
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
     pub(crate) fn questions(&self) -> &Questions {
         &self.questions
     }
@@ -233,6 +251,7 @@ impl MessageBus {
 /// dropped half-way.
 struct KeepLetter<'a> {
     bus: &'a MessageBus,
+    number: u64,
     letter: Option<orch_core::DeadLetter>,
 }
 
@@ -249,7 +268,7 @@ impl KeepLetter<'_> {
 impl Drop for KeepLetter<'_> {
     fn drop(&mut self) {
         if let Some(letter) = self.letter.take() {
-            self.bus.dead_letters().put_back(letter);
+            self.bus.dead_letters().put_back(self.number, letter);
         }
     }
 }

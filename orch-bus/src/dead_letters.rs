@@ -35,14 +35,14 @@ impl DeadLetters {
     /// Keeps a dead letter.
     pub fn add(&self, letter: DeadLetter) {
         self.made.bump();
-        self.put_back(letter);
-    }
-
-    /// Keeps a letter again that was taken out and did not get away.
-    pub(crate) fn put_back(&self, letter: DeadLetter) {
         let (next, kept) = &mut *self.lock();
         kept.insert((*next, letter.message.id()), letter);
         *next += 1;
+    }
+
+    /// Keeps a letter again that was taken out and did not get away: where it was.
+    pub(crate) fn put_back(&self, number: u64, letter: DeadLetter) {
+        self.lock().1.insert((number, letter.message.id()), letter);
     }
 
     /// All of them, oldest first.
@@ -59,9 +59,13 @@ impl DeadLetters {
 
     /// Takes the oldest one of this message out: it is the caller's now.
     pub fn take(&self, message: MessageId) -> Option<DeadLetter> {
+        self.take_numbered(message).map(|(_, letter)| letter)
+    }
+
+    pub(crate) fn take_numbered(&self, message: MessageId) -> Option<(u64, DeadLetter)> {
         let kept = &mut self.lock().1;
         let key = *kept.keys().find(|(_, id)| *id == message)?;
-        kept.remove(&key)
+        kept.remove(&key).map(|letter| (key.0, letter))
     }
 
     /// How many are kept.

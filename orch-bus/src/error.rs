@@ -25,7 +25,7 @@ pub enum SendError {
     #[error("{} has no mailbox: create one, or check the id", .0.to())]
     UnknownAgent(Box<AgentMessage>),
     /// The mailbox was closed.
-    #[error("the mailbox of {} is closed", .0.to())]
+    #[error("the mailbox of {} is closed: its agent was retired, send to another one", .0.to())]
     Closed(Box<AgentMessage>),
     /// The content has too many bytes.
     #[error(
@@ -39,7 +39,7 @@ pub enum SendError {
         limit: usize,
     },
     /// The message's deadline has come.
-    #[error("the deadline of {} has passed", .0.id())]
+    #[error("the deadline of {} has passed: send it with a later one, or with none", .0.id())]
     Expired(Box<AgentMessage>),
     /// `try_send` cannot wait for the commit that this bus needs; use `send`.
     #[error("accepting on this bus means waiting for a commit: use send instead of try_send")]

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use orch_core::{AgentId, AgentMessage, DeadLetter, DeadLetterReason, Timestamp};
+use orch_core::{AgentId, AgentMessage, DeadLetterReason};
 
 use crate::bus::MessageBus;
 use crate::error::SendError;
@@ -73,11 +73,13 @@ impl MessageBus {
         let mut accepted = 0;
         let mut waiting = Vec::new();
         for mailbox in mailboxes {
-            match mailbox.try_send(message.copy_to(mailbox.agent())) {
+            // Checked once: the admission does not count a copy twice that has to wait.
+            let copy = mailbox.check(message.copy_to(mailbox.agent()));
+            match copy.and_then(|copy| mailbox.try_enter(copy)) {
                 Ok(_) => accepted += 1,
                 Err(error) if error.is_transient() => {
                     let copy = error.into_message();
-                    waiting.push(async move { mailbox.send(copy).await });
+                    waiting.push(async move { mailbox.enter(copy).await });
                 }
                 Err(error) => self.keep_refused(error),
             }
@@ -94,7 +96,8 @@ impl MessageBus {
     /// Keeps a message that was refused while its sender was not there to hear so.
     pub fn keep_refused(&self, error: SendError) {
         let reason = DeadLetterReason::Refused { error: error.to_string() };
-        self.dead_letters().add(DeadLetter::new(error.into_message(), reason, Timestamp::now()));
+        let message = error.into_message();
+        self.home().give_up(message.to(), message, reason);
     }
 }
 

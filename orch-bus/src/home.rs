@@ -3,7 +3,9 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use orch_core::EventHub;
+use orch_core::{
+    AgentId, AgentMessage, DeadLetter, DeadLetterReason, EventHub, EventKind, Severity, Timestamp,
+};
 
 use crate::admission::Admission;
 use crate::counter::Counter;
@@ -68,6 +70,22 @@ pub(crate) struct Home {
     pub(crate) events: EventHub,
     pub(crate) sent: Counter,
     pub(crate) received: Counter,
+}
+
+impl Home {
+    /// Makes a dead letter of a message that `agent` was to handle, and tells so, as nobody else
+    /// knows of it.
+    pub(crate) fn give_up(&self, agent: AgentId, message: AgentMessage, reason: DeadLetterReason) {
+        let id = message.id();
+        self.dead_letters.add(DeadLetter::new(message, reason.clone(), Timestamp::now()));
+        self.events.emit(Severity::Warn, || EventKind::DeadLettered {
+            agent,
+            message: id,
+            reason,
+            attempts: 0,
+            error: None,
+        });
+    }
 }
 
 impl std::fmt::Debug for Home {

@@ -3,13 +3,13 @@
 //! ```text
 //! senders ──push (one compare-exchange)──▶ head ─▶ newest ─▶ … ─▶ oldest
 //!                                           │
-//! receiver ◀── Chain, oldest first ◀── take: one swap, then the links are turned round
+//! receiver ◀── Chain, oldest first ◀── take: one exchange, then the links are turned round
 //! ```
 //!
 //! A push becomes visible in a single atomic step, so a sender that is stopped at any instruction
 //! either has not pushed or has pushed completely: nobody waits for it, and nothing hides behind it.
 //! A receiver only ever takes the whole stack, so a compare-exchange that succeeds against a
-//! recycled address still links to the current top (no ABA).
+//! recycled address still links to the current top (no ABA; for the compiler, see `turn_round`).
 //!
 //! The price is the turn: taking `n` messages costs `n` steps at once, bounded by the lane's
 //! capacity. It touches each message once, so receiving stays O(1) amortised.
@@ -38,7 +38,7 @@ pub(crate) struct Stack<T> {
 }
 
 /// The address that marks a closed stack; no node can have it, as nodes are aligned.
-fn closed<T>() -> *mut Node<T> {
+const fn closed<T>() -> *mut Node<T> {
     const { assert!(align_of::<Node<T>>() > 1) };
     ptr::without_provenance_mut(1)
 }
@@ -48,9 +48,15 @@ impl<T: Send> Stack<T> {
         Self { head: AtomicPtr::new(ptr::null_mut()), _owns: PhantomData }
     }
 
+    /// A stack that refuses pushes until it is opened.
+    pub(crate) const fn new_closed() -> Self {
+        Self { head: AtomicPtr::new(closed()), _owns: PhantomData }
+    }
+
     /// Pushes `value`; gives it back if the stack is closed.
     pub(crate) fn push(&self, value: T) -> Result<(), T> {
         let node = Box::into_raw(Box::new(Node { next: ptr::null_mut(), value }));
+        node.expose_provenance(); // For `turn_round`.
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             if head == closed() {
@@ -59,7 +65,7 @@ impl<T: Send> Stack<T> {
             }
             // SAFETY: `node` is ours alone until the compare-exchange below publishes it.
             unsafe { (*node).next = head };
-            // AcqRel: Release publishes the node to the Acquire swap in `replace`. Acquire, because
+            // AcqRel: Release publishes the node to the Acquire in `take` and `close`. Acquire, because
             // the order promise counts sends: a sender that saw this one return comes after it.
             match self.head.compare_exchange_weak(head, node, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
@@ -73,22 +79,39 @@ impl<T: Send> Stack<T> {
         head.is_null() || head == closed()
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.head.load(Ordering::Acquire) == closed()
+    }
+
     /// Takes everything, oldest first. A closed stack stays closed.
     pub(crate) fn take(&self) -> Chain<T> {
-        if self.is_empty() { Chain::new() } else { self.replace(ptr::null_mut()) }
+        let mut newest = self.head.load(Ordering::Acquire);
+        while !newest.is_null() && newest != closed() {
+            // Acquire: pairs with the Release of each push. The pushes below the top are covered
+            // too, since every push is a read-modify-write and continues the release sequence.
+            // Not a swap, which would open a stack that was closed since the look.
+            let null = ptr::null_mut();
+            let took =
+                self.head.compare_exchange(newest, null, Ordering::AcqRel, Ordering::Acquire);
+            match took {
+                Ok(newest) => return Chain::turn_round(newest),
+                Err(newer) => newest = newer,
+            }
+        }
+        Chain::new()
     }
 
     /// Refuses pushes from now on, and takes everything, oldest first.
     pub(crate) fn close(&self) -> Chain<T> {
-        self.replace(closed())
+        // Acquire: as in `take`.
+        let newest = self.head.swap(closed(), Ordering::AcqRel);
+        if newest == closed() { Chain::new() } else { Chain::turn_round(newest) }
     }
 
-    /// Callers other than `close` take turns with it, so a swap cannot reopen a closed stack.
-    fn replace(&self, with: *mut Node<T>) -> Chain<T> {
-        // Acquire: pairs with the Release of each push. The pushes below the top are covered too,
-        // since every push is a read-modify-write and continues the release sequence.
-        let newest = self.head.swap(with, Ordering::AcqRel);
-        if newest == closed() { Chain::new() } else { Chain::turn_round(newest) }
+    /// Takes pushes again. Whoever closes and opens a stack is one at a time.
+    pub(crate) fn open(&self) {
+        debug_assert!(self.is_closed(), "opening a stack that is in use would lose what is in it");
+        self.head.store(ptr::null_mut(), Ordering::Release);
     }
 }
 
@@ -130,7 +153,10 @@ impl<T> Chain<T> {
             // SAFETY: the caller gives up the nodes from `newest` on, so each is alive and ours.
             let next = unsafe { std::mem::replace(&mut (*node).next, turned) };
             turned = node;
-            node = next;
+            // A sender may have read this link while a former node had the address, and linked to
+            // the present one: the right address, from a pointer whose node is gone. `push` exposed
+            // the present node, so take the pointer from there. No code is made for it.
+            node = ptr::with_exposed_provenance_mut(next.addr());
         }
         Self { first: turned, _owns: PhantomData }
     }
@@ -222,6 +248,16 @@ mod tests {
         assert_eq!(all(stack.close()), [1]);
         assert!(all(stack.take()).is_empty());
         assert_eq!(stack.push(2), Err(2));
+        assert!(stack.is_closed() && stack.is_empty());
+    }
+
+    #[test]
+    fn a_stack_that_began_closed_takes_pushes_once_it_is_open() {
+        let stack = Stack::new_closed();
+        assert_eq!(stack.push(1), Err(1));
+        stack.open();
+        stack.push(2).unwrap();
+        assert_eq!(all(stack.take()), [2]);
     }
 
     #[test]

@@ -6,8 +6,10 @@ use std::time::Duration;
 use orch_core::{AgentMessage, EventKind, MessageId, MessagePriority, Severity, Timestamp};
 use tokio::time::{Instant, timeout_at};
 
+use crate::admission::Admission;
 use crate::error::SendError;
 use crate::mailbox::Mailbox;
+use crate::sync::{Point, pass};
 
 impl Mailbox {
     /// Sends a message to this mailbox, whatever its `to` says; waits for room, by default at most
@@ -28,6 +30,14 @@ impl Mailbox {
     /// [`SendError`], with the message in it.
     pub async fn send(self: &Arc<Self>, message: AgentMessage) -> Result<MessageId, SendError> {
         let message = self.check(message)?;
+        self.enter(message).await
+    }
+
+    /// Sends a message that was checked.
+    pub(crate) async fn enter(
+        self: &Arc<Self>,
+        message: AgentMessage,
+    ) -> Result<MessageId, SendError> {
         let priority = message.priority();
         if !self.try_reserve(priority) {
             let started = Instant::now();
@@ -40,8 +50,7 @@ impl Mailbox {
             }
         }
         let place = Place { mailbox: self, priority: Some(priority) };
-        if let Some(admission) = self.home.admission.get()
-            && admission.has_commit()
+        if let Some(admission) = self.commits()
             && let Err(refusal) = admission.commit(&message).await
         {
             return Err(SendError::Refused { message: Box::new(message), reason: refusal.reason });
@@ -56,8 +65,19 @@ impl Mailbox {
     /// [`SendError`], with the message in it: `Full` at once, and `WouldWait` where acceptance
     /// means waiting for a commit.
     pub fn try_send(self: &Arc<Self>, message: AgentMessage) -> Result<MessageId, SendError> {
-        let message = self.check(message)?;
-        if self.home.admission.get().is_some_and(|admission| admission.has_commit()) {
+        // Before the check, which may count the message against a limit.
+        if self.commits().is_some() {
+            return Err(SendError::WouldWait(Box::new(message)));
+        }
+        self.try_enter(self.check(message)?)
+    }
+
+    /// As [`enter`](Self::enter), but never waits.
+    pub(crate) fn try_enter(
+        self: &Arc<Self>,
+        message: AgentMessage,
+    ) -> Result<MessageId, SendError> {
+        if self.commits().is_some() {
             return Err(SendError::WouldWait(Box::new(message)));
         }
         let priority = message.priority();
@@ -67,7 +87,13 @@ impl Mailbox {
         Place { mailbox: self, priority: Some(priority) }.fill(message)
     }
 
-    fn check(&self, message: AgentMessage) -> Result<AgentMessage, SendError> {
+    /// The hook, if acceptance must wait for it.
+    fn commits(&self) -> Option<&dyn Admission> {
+        self.home.admission.get().map(|hook| &**hook).filter(|hook| hook.has_commit())
+    }
+
+    /// What can be said without a place in the lane.
+    pub(crate) fn check(&self, message: AgentMessage) -> Result<AgentMessage, SendError> {
         let limit = self.home.limits.content_bytes_max;
         if message.content().len() > limit {
             return Err(SendError::TooLarge { message: Box::new(message), limit });
@@ -86,20 +112,21 @@ impl Mailbox {
     /// Waits for a place and reserves it.
     async fn wait_for_room(&self, priority: MessagePriority, started: Instant) -> Room {
         let limits = &self.home.limits;
-        let give_up = started + limits.send_wait;
-        let warn = started + limits.send_warning;
+        let give_up = end_of(started, limits.send_wait);
+        let warn = end_of(started, limits.send_warning);
         let room = self.room(priority);
         let mut warned = false;
         loop {
             let mut freed = std::pin::pin!(room.notified());
             // Register before looking, or a place that is freed in between is slept through.
             freed.as_mut().enable();
-            if self.is_closed() {
+            if self.lane_is_closed(priority) {
                 return Room::Closed;
             }
             if self.try_reserve(priority) {
                 return Room::Reserved;
             }
+            pass(Point::FoundNoRoom);
             let until = if warned { give_up } else { warn.min(give_up) };
             if timeout_at(until, freed).await.is_err() {
                 if warned || give_up <= warn {
@@ -112,6 +139,12 @@ impl Mailbox {
             }
         }
     }
+}
+
+/// The end of a wait; one that would end after the end of time ends with the program.
+fn end_of(started: Instant, wait: Duration) -> Instant {
+    const FAR: Duration = Duration::from_hours(24 * 365 * 30);
+    started.checked_add(wait).unwrap_or_else(|| started + FAR)
 }
 
 /// How a wait for room ended.
@@ -130,14 +163,17 @@ struct Place<'a> {
 impl Place<'_> {
     fn fill(mut self, message: AgentMessage) -> Result<MessageId, SendError> {
         self.priority = None;
-        let id = message.id();
+        let (id, priority) = (message.id(), message.priority());
         let events = &self.mailbox.home.events;
         let copy = events.wants(Severity::Debug).then(|| message.clone());
         match self.mailbox.push_reserved(message) {
             Ok(()) => {
+                // After the push, since only that decides; before anybody is woken, so that what
+                // they tell of the message comes later. A receiver that is awake may still be first.
                 if let Some(message) = copy {
                     events.emit(Severity::Debug, || EventKind::Accepted { message });
                 }
+                self.mailbox.signal_arrival(priority);
                 Ok(id)
             }
             Err(message) => Err(SendError::Closed(Box::new(message))),

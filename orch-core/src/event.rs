@@ -213,7 +213,8 @@ pub enum Severity {
 
 /// Is told every event, on the thread on which it happens.
 pub trait Observer: Send + Sync {
-    /// Takes note of `event`. Must not block and must not panic: dispatch waits for it.
+    /// Takes note of `event`. Must not block, panic, or call whoever told it: dispatch waits for
+    /// it. A channel to a thread or task of its own is the usual way.
     fn on_event(&self, event: &Event);
 }
 

@@ -33,7 +33,7 @@ pub use delivery::{DeliveryEvent, DeliveryState, IllegalTransition};
 pub use event::{Event, EventHub, EventKind, Observer, Severity};
 pub use guard::{LoopGuard, StopReason};
 pub use id::{AgentId, ApprovalId, ChainId, MessageId, ParseIdError};
-pub use message::{AgentMessage, MessagePriority, Origin};
+pub use message::{AgentMessage, Cause, MessagePriority, Origin};
 pub use metrics::{DurationHistogram, OrchestratorMetrics, PriorityDepth};
 pub use outcome::{Failure, FailureKind, Outcome, Usage};
 pub use policy::{Access, Decision, PermissionLevel, ToolCall, ToolPolicy};

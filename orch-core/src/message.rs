@@ -54,6 +54,23 @@ pub struct Origin {
     pub round: u64,
 }
 
+/// What a message that is sent in the handling of another keeps of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cause {
+    /// The message that was handled.
+    pub message: MessageId,
+    /// Its chain.
+    pub chain: ChainId,
+    /// Its hop.
+    pub hop: u32,
+}
+
+impl From<&AgentMessage> for Cause {
+    fn from(message: &AgentMessage) -> Self {
+        Self { message: message.id(), chain: message.chain(), hop: message.hop() }
+    }
+}
+
 /// A message from one agent to another.
 ///
 /// Its fields are behind methods so that their layout can stay small: what every message has lies
@@ -148,11 +165,19 @@ impl AgentMessage {
 
     /// Makes this message a consequence of `cause`: the same chain, one hop further.
     #[must_use]
-    pub fn caused_by(mut self, cause: &Self) -> Self {
+    pub fn caused_by(mut self, cause: impl Into<Cause>) -> Self {
+        let cause = cause.into();
         let rare = self.rare_mut();
-        rare.causation = Some(cause.id);
-        rare.chain = Some(cause.chain());
-        rare.hop = cause.hop().saturating_add(1);
+        rare.causation = Some(cause.message);
+        rare.chain = Some(cause.chain);
+        rare.hop = cause.hop.saturating_add(1);
+        self
+    }
+
+    /// Sets who sends it; the runtime does so, that no agent speaks in another's name.
+    #[must_use]
+    pub fn sent_by(mut self, from: AgentId) -> Self {
+        self.from = from;
         self
     }
 

@@ -1,0 +1,330 @@
+//! One attempt at one message: open a session, take a turn, pass the answer on, settle.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use orch_bus::{QuestionFailure, SendError};
+use orch_connect::{Context, DynSession, SessionSpec};
+use orch_core::{
+    AgentMessage, AgentStatus, AttemptError, Content, DeadLetter, DeadLetterReason, EventKind,
+    Failure, Outcome, Severity, Timestamp,
+};
+use tokio::time::Instant;
+
+use crate::host::AttemptHost;
+use crate::registry::Entry;
+use crate::run::Run;
+use crate::scheduler::{AgentFate, HandOut, Settled, Settling};
+use crate::slot::Slot;
+use crate::turn::{TurnEnd, within_limits};
+use crate::verdict::{Circumstances, Ended, Verdict, verdict};
+
+/// How a turn went, and what it left behind.
+struct Turned {
+    ended: Ended,
+    output: Option<Content>,
+    session_ended: bool,
+    session: Option<Box<dyn DynSession>>,
+    /// Whether the session must not be used again.
+    is_spoilt: bool,
+}
+
+pub(crate) async fn attempt(run: Arc<Run>, out: HandOut, slot: Slot) {
+    let host = Arc::new(AttemptHost::new(run.clone(), &out, slot));
+    let guard = Abandoned { run: run.clone(), index: out.index, armed: true };
+    let started = Instant::now();
+    begin(&run, &out);
+    let turned = take_turn(&run, &host, &out, started).await;
+    let handling = started.elapsed();
+    run.inner.metrics.handling_time.record(handling);
+    settle(&run, &host, out, turned, handling, guard).await;
+}
+
+fn begin(run: &Run, out: &HandOut) {
+    let entry = &out.agent.entry;
+    if out.was_idle {
+        tell_status(run, entry, || AgentStatus::Processing);
+    }
+    if out.attempt == 1 {
+        run.inner.metrics.wait_time.record(out.now.since(out.delivery.created_at()));
+    } else {
+        run.inner.metrics.retries.bump();
+    }
+    run.inner.bus.events().emit(Severity::Debug, || EventKind::Started {
+        agent: entry.id,
+        message: out.delivery.id(),
+        priority: out.delivery.priority(),
+        attempt: out.attempt,
+        round: out.round,
+    });
+}
+
+async fn take_turn(
+    run: &Arc<Run>,
+    host: &Arc<AttemptHost>,
+    out: &HandOut,
+    started: Instant,
+) -> Turned {
+    let nothing = |ended| Turned {
+        ended,
+        output: None,
+        session_ended: false,
+        session: None,
+        is_spoilt: false,
+    };
+    if out.is_expired {
+        return nothing(Ended::Expired);
+    }
+    let connector = match &out.agent.connector {
+        Ok(connector) => connector.clone(),
+        Err(error) => return nothing(Ended::CannotRun(error.to_string())),
+    };
+    let entry = &out.agent.entry;
+    let mut session = out.agent.take_session();
+    let context = Context::new(host.clone(), out.delivery.clone(), out.attempt);
+    let deadline = match entry.config.timeout_ms {
+        u64::MAX => None,
+        millis => started.checked_add(Duration::from_millis(millis)),
+    };
+    let end = {
+        let work = pin!(async {
+            if !session.as_ref().is_some_and(|session| session.is_open()) {
+                if let Some(ended) = session.take() {
+                    ended.close().await;
+                }
+                let spec = SessionSpec::new(entry.id, entry.config.clone());
+                session = Some(connector.open(spec).await?);
+            }
+            let session = session.as_mut().expect("a session was there or was opened above");
+            Ok(session.turn(context).await)
+        });
+        within_limits(work, deadline, &run.cut).await
+    };
+    let (ended, output, is_spoilt) = read(end, entry.config.timeout_ms);
+    let is_open = session.as_ref().is_some_and(|session| session.is_open());
+    let session_ended = ended == Ended::Acked && !is_open;
+    Turned { ended, output, session_ended, session, is_spoilt }
+}
+
+type Answered = Result<Outcome, orch_connect::ConnectError>;
+
+/// What the end of a turn means, what came out of it, and whether it spoilt its session.
+fn read(end: TurnEnd<Answered>, timeout_ms: u64) -> (Ended, Option<Content>, bool) {
+    match end {
+        TurnEnd::Returned(Ok(Outcome::Ack { output })) => (Ended::Acked, output, false),
+        TurnEnd::Returned(Ok(Outcome::Nack(failure))) => (Ended::Failed(failure), None, false),
+        TurnEnd::Returned(Ok(_)) => {
+            let failure = Failure::last("the connector reported an outcome that is not known here");
+            (Ended::Failed(failure), None, false)
+        }
+        TurnEnd::Returned(Err(error)) if error.is_transient() => {
+            (Ended::Failed(Failure::transient(error.to_string())), None, true)
+        }
+        TurnEnd::Returned(Err(error)) => (Ended::CannotRun(error.to_string()), None, true),
+        TurnEnd::Panicked(text) => {
+            (Ended::Failed(Failure::transient(format!("the handler panicked: {text}"))), None, true)
+        }
+        TurnEnd::TimedOut => (
+            Ended::Failed(Failure::transient(format!("timed out after {timeout_ms} ms"))),
+            None,
+            true,
+        ),
+        TurnEnd::Cut => (Ended::Cut, None, true),
+    }
+}
+
+async fn settle(
+    run: &Arc<Run>,
+    host: &Arc<AttemptHost>,
+    out: HandOut,
+    turned: Turned,
+    handling: Duration,
+    mut guard: Abandoned,
+) {
+    let Turned { ended, output, session_ended, session, is_spoilt } = turned;
+    let now = run.now();
+    let about = Circumstances {
+        attempt: out.attempt,
+        max_retries: out.agent.entry.config.max_retries,
+        deadline: out.delivery.deadline(),
+        is_retired: out.agent.entry.is_gone(),
+        now,
+        retry: &run.options.retry,
+    };
+    let verdict = verdict(ended, &about, &mut || run.inner.random());
+    let gives_up = matches!(verdict, Verdict::GiveUp { .. });
+    // The next attempt starts only after nothing of this session is left.
+    let restarts = session_ended && restarts_always(&out);
+    match session {
+        Some(session) if is_spoilt || gives_up || about.is_retired => session.close().await,
+        Some(session) => out.agent.keep_session(session),
+        None => {}
+    }
+    let mut errors = out.errors.clone();
+    match &verdict {
+        Verdict::Ack => pass_on(run, host, &out, output, handling).await,
+        Verdict::Retry { at, error } => {
+            run.inner.metrics.errors.bump();
+            errors.push(AttemptError::new(out.attempt, error.clone(), now));
+            tell_retry(run, &out, error, *at);
+        }
+        Verdict::PutBack => run.inner.bus.events().emit(Severity::Debug, || EventKind::PutBack {
+            agent: out.agent.entry.id,
+            message: out.delivery.id(),
+        }),
+        Verdict::GiveUp { reason, error, .. } => {
+            if let Some(error) = error {
+                run.inner.metrics.errors.bump();
+                errors.push(AttemptError::new(out.attempt, error.clone(), now));
+            }
+            give_up(run, host, &out.delivery, reason.clone(), errors.clone()).await;
+        }
+    }
+    let entry = out.agent.entry.clone();
+    let settled = run.settle(Settling {
+        index: out.index,
+        delivery: out.delivery,
+        state: out.state,
+        round: out.round,
+        errors,
+        verdict,
+        session_ended: restarts,
+        slot: host.end(),
+    });
+    guard.armed = false;
+    after(run, &entry, settled);
+}
+
+fn restarts_always(out: &HandOut) -> bool {
+    out.agent.entry.config.restart == orch_core::RestartPolicy::Always
+}
+
+/// Tells what became of the agent, and wakes somebody for what the settled attempt made possible.
+fn after(run: &Run, entry: &Entry, settled: Settled) {
+    let agent = entry.id;
+    let events = run.inner.bus.events();
+    match settled.fate {
+        AgentFate::GoesOn => {}
+        AgentFate::Restarted { restarts } => {
+            events.emit(Severity::Warn, || EventKind::Restarted { agent, restarts });
+        }
+        AgentFate::Failed { error } => {
+            events.emit(Severity::Error, || EventKind::AgentFailed { agent, error: error.clone() });
+            tell_status(run, entry, || AgentStatus::Failed { reason: error.clone() });
+            let failure = QuestionFailure::AgentFailed { agent, error: error.clone() };
+            run.inner.bus.fail_questions_to(agent, &failure);
+        }
+    }
+    if settled.is_idle {
+        tell_status(run, entry, || AgentStatus::Idle);
+    }
+    run.wake_a_worker();
+}
+
+fn tell_status(run: &Run, entry: &Entry, status: impl FnOnce() -> AgentStatus) {
+    let changed = || EventKind::StatusChanged { agent: entry.id, status: status() };
+    run.inner.bus.events().emit(Severity::Debug, changed);
+}
+
+/// Passes the answer to whoever asked, or along the flow, before the message is settled: a run
+/// never looks complete while an answer is on its way.
+async fn pass_on(
+    run: &Arc<Run>,
+    host: &Arc<AttemptHost>,
+    out: &HandOut,
+    output: Option<Content>,
+    handling: Duration,
+) {
+    let message = &*out.delivery;
+    let bus = &run.inner.bus;
+    run.inner.metrics.messages.bump();
+    out.agent.entry.messages.bump();
+    bus.events().emit(Severity::Debug, || EventKind::Settled {
+        agent: out.agent.entry.id,
+        message: message.id(),
+        attempt: out.attempt,
+        output: output.clone(),
+        usage: host.usage(),
+        handling_ms: u64::try_from(handling.as_millis()).unwrap_or(u64::MAX),
+    });
+    if let Some(router) = &run.options.router {
+        let agent = out.agent.entry.id;
+        let route = || router.settled(agent, message, output.as_ref());
+        send_routed(run, host, routed(route)).await;
+    }
+    match output {
+        Some(output) => drop(bus.answer(message.id(), output)),
+        None => drop(bus.fail_question(message.id(), QuestionFailure::NoAnswer(message.to()))),
+    }
+}
+
+/// Makes a dead letter of a message, and tells everybody who waits for it.
+async fn give_up(
+    run: &Arc<Run>,
+    host: &Arc<AttemptHost>,
+    message: &AgentMessage,
+    reason: DeadLetterReason,
+    errors: Vec<AttemptError>,
+) {
+    let letter = DeadLetter::new(message.clone(), reason, run.now()).with_attempts(errors);
+    run.inner.keep_letter(letter.clone());
+    if let Some(router) = &run.options.router {
+        send_routed(run, host, routed(|| router.given_up(&letter))).await;
+    }
+}
+
+/// Calls the router, which is not ours: a panic in it loses what it wanted to send, no more.
+fn routed(route: impl FnOnce() -> Vec<AgentMessage>) -> Vec<AgentMessage> {
+    catch_unwind(AssertUnwindSafe(route)).unwrap_or_else(|panic| {
+        let error = crate::turn::text_of(&*panic);
+        tracing::error!(target: "orch", error, "the router panicked");
+        Vec::new()
+    })
+}
+
+async fn send_routed(run: &Arc<Run>, host: &Arc<AttemptHost>, messages: Vec<AgentMessage>) {
+    // What a refused message makes the router send is sent as well: a queue, not a recursion.
+    let mut messages = std::collections::VecDeque::from(messages);
+    while let Some(message) = messages.pop_front() {
+        if let Err(error) = host.send_routed(message).await {
+            let letter = refused(error, run.now());
+            run.inner.keep_letter(letter.clone());
+            if let Some(router) = &run.options.router {
+                messages.extend(routed(|| router.given_up(&letter)));
+            }
+        }
+    }
+}
+
+fn refused(error: SendError, now: Timestamp) -> DeadLetter {
+    let reason = DeadLetterReason::Refused { error: error.to_string() };
+    DeadLetter::new(error.into_message(), reason, now)
+}
+
+fn tell_retry(run: &Run, out: &HandOut, error: &str, retry_at: Timestamp) {
+    run.inner.bus.events().emit(Severity::Warn, || EventKind::RetryScheduled {
+        agent: out.agent.entry.id,
+        message: out.delivery.id(),
+        attempt: out.attempt,
+        error: error.to_owned(),
+        retry_at,
+    });
+}
+
+/// An attempt that is dropped before it is settled: a panic outside of the handler, or the end of
+/// the tokio runtime. Its delivery puts itself back; the agent must not take it again and again.
+struct Abandoned {
+    run: Arc<Run>,
+    index: usize,
+    armed: bool,
+}
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        if self.armed {
+            self.run.abandon(self.index);
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! What a handler may ask for during one attempt: the runtime's side of the context.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use orch_bus::{AskError, SendError};
+use orch_connect::{BoxFuture, Host, HostError};
+use orch_core::{
+    AgentConfig, AgentId, AgentMessage, AgentStatus, Cause, Content, Decision, EventKind,
+    MessageId, MessagePriority, Origin, Severity, ToolCall, Usage,
+};
+
+use crate::agent_state::Agent;
+use crate::error::{RetireError, SpawnError};
+use crate::run::Run;
+use crate::scheduler::HandOut;
+use crate::slot::{Slot, SlotHolder};
+use crate::{family, permission};
+
+#[derive(Debug)]
+pub(crate) struct AttemptHost {
+    pub(crate) run: Arc<Run>,
+    pub(crate) agent: Arc<Agent>,
+    cause: Cause,
+    urgency: MessagePriority,
+    round: u64,
+    slot: SlotHolder,
+    /// Waits under way; the agent is `Waiting` while there are any and its slot is free.
+    n_waits: AtomicUsize,
+    usage: Mutex<Usage>,
+    is_over: AtomicBool,
+}
+
+impl AttemptHost {
+    pub(crate) fn new(run: Arc<Run>, out: &HandOut, slot: Slot) -> Self {
+        Self {
+            run,
+            agent: out.agent.clone(),
+            cause: Cause::from(&*out.delivery),
+            urgency: out.delivery.priority(),
+            round: out.round,
+            slot: SlotHolder::new(slot),
+            n_waits: AtomicUsize::new(0),
+            usage: Mutex::default(),
+            is_over: AtomicBool::new(false),
+        }
+    }
+
+    /// Ends the attempt: whoever kept the context gets nothing more from it. Answers the slot, if
+    /// it is held.
+    pub(crate) fn end(&self) -> Option<Slot> {
+        self.is_over.store(true, Ordering::Release);
+        self.slot.take()
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        *self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn id(&self) -> AgentId {
+        self.agent.entry.id
+    }
+
+    /// The message as it leaves: in this agent's name, a consequence of what is handled.
+    fn sign(&self, message: AgentMessage) -> AgentMessage {
+        let origin = Origin { run: self.run.number, round: self.round };
+        message.sent_by(self.id()).caused_by(self.cause).with_origin(origin)
+    }
+
+    fn check(&self) -> Result<(), HostError> {
+        if self.is_over.load(Ordering::Acquire) { Err(HostError::Over) } else { Ok(()) }
+    }
+
+    /// Sends a message; waits for room without a slot, but not for room in the agent's own mailbox,
+    /// which only this handler's end could make.
+    async fn deliver(&self, message: AgentMessage) -> Result<MessageId, SendError> {
+        let bus = &self.run.inner.bus;
+        let is_own = message.to() == self.id();
+        match bus.try_send(message) {
+            Err(error @ SendError::Full { .. }) if is_own => Err(error),
+            Err(error) if error.is_transient() => {
+                self.waiting(bus.send(error.into_message())).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Sends what the router said. After the turn nothing cuts this off from outside, so it looks
+    /// out for the cut itself: a message that would have to wait then is refused.
+    pub(crate) async fn send_routed(&self, message: AgentMessage) -> Result<(), SendError> {
+        // The first poll of a send either delivers or begins to wait; a copy is what is left of a
+        // send that is dropped while it waits.
+        let copy = message.clone();
+        let from = message.from();
+        let message = self.sign(message).sent_by(from);
+        tokio::select! {
+            biased; // What can be delivered is.
+            sent = self.deliver(message) => sent.map(drop),
+            () = self.run.cut.cancelled() => Err(SendError::Refused {
+                message: Box::new(copy),
+                reason: "the run stopped while the message waited for room".to_owned(),
+            }),
+        }
+    }
+
+    /// Waits without a slot, and takes one again at the message's urgency.
+    pub(crate) async fn waiting<T>(&self, wait: impl Future<Output = T>) -> T {
+        let mut wait = pin!(wait);
+        // What is ready at once costs no slot.
+        if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await {
+            return output;
+        }
+        let waits = Waits::begin(self);
+        let output = wait.await;
+        self.slot.acquire(&self.run, self.urgency).await;
+        drop(waits);
+        output
+    }
+
+    async fn ask_agent(
+        &self,
+        question: AgentMessage,
+        wait: Duration,
+    ) -> Result<Content, HostError> {
+        self.check()?;
+        let to = question.to();
+        if to == self.id() && self.agent.entry.config.concurrency <= 1 {
+            return Err(not_answered("an agent that asks itself would wait for ever", false));
+        }
+        let mut exchange = pin!(self.run.inner.bus.ask(self.sign(question), wait));
+        // The first poll opens the question and sends it. Looked at after that, so that an agent
+        // that failed before is seen here, and one that fails later fails the question.
+        let first = poll_fn(|cx| Poll::Ready(exchange.as_mut().poll(cx))).await;
+        let answer = match first {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => match self.run.inner.registry.entry(to).map(|entry| entry.status()) {
+                Some(AgentStatus::Failed { reason }) => {
+                    return Err(not_answered(format!("{to} has failed: {reason}"), false));
+                }
+                _ => self.waiting(exchange).await,
+            },
+        };
+        answer.map_err(|error| match error {
+            AskError::NotAccepted(error) => not_accepted(error),
+            AskError::TimedOut(_) => not_answered(error.to_string(), true),
+            error => not_answered(error.to_string(), false),
+        })
+    }
+}
+
+fn not_accepted(error: SendError) -> HostError {
+    let (text, transient) = (error.to_string(), error.is_transient());
+    HostError::NotAccepted { error: text, transient, message: Box::new(error.into_message()) }
+}
+
+fn not_answered(error: impl Into<String>, transient: bool) -> HostError {
+    HostError::NotAnswered { error: error.into(), transient }
+}
+
+/// One wait of a handler; the last one that ends makes the agent `Processing` again.
+struct Waits<'a>(&'a AttemptHost);
+
+impl<'a> Waits<'a> {
+    fn begin(host: &'a AttemptHost) -> Self {
+        host.slot.release();
+        host.n_waits.fetch_add(1, Ordering::AcqRel);
+        host.run.set_status(&host.agent.entry, &AgentStatus::Waiting);
+        Self(host)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        let host = self.0;
+        if host.n_waits.fetch_sub(1, Ordering::AcqRel) == 1 {
+            host.run.set_status(&host.agent.entry, &AgentStatus::Processing);
+        }
+    }
+}
+
+impl Host for AttemptHost {
+    fn agent(&self) -> AgentId {
+        self.id()
+    }
+
+    fn send_priority(&self) -> MessagePriority {
+        self.agent.entry.config.send_priority
+    }
+
+    fn find(&self, name: &str) -> Option<AgentId> {
+        let registry = &self.run.inner.registry;
+        let by_id = || name.parse().ok().filter(|id| registry.entry(*id).is_some());
+        registry.find(name).or_else(by_id)
+    }
+
+    fn send(&self, message: AgentMessage) -> BoxFuture<'_, Result<MessageId, HostError>> {
+        Box::pin(async move {
+            self.check()?;
+            self.deliver(self.sign(message)).await.map_err(not_accepted)
+        })
+    }
+
+    fn ask(
+        &self,
+        message: AgentMessage,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<Content, HostError>> {
+        Box::pin(self.ask_agent(message, timeout))
+    }
+
+    fn broadcast(&self, message: AgentMessage) -> BoxFuture<'_, usize> {
+        Box::pin(async move {
+            if self.check().is_err() {
+                return 0;
+            }
+            self.waiting(self.run.inner.bus.broadcast(self.sign(message))).await
+        })
+    }
+
+    fn publish<'a>(&'a self, topic: &'a str, message: AgentMessage) -> BoxFuture<'a, usize> {
+        Box::pin(async move {
+            if self.check().is_err() {
+                return 0;
+            }
+            self.waiting(self.run.inner.bus.publish(topic, self.sign(message))).await
+        })
+    }
+
+    fn spawn(&self, config: AgentConfig) -> BoxFuture<'_, Result<AgentId, HostError>> {
+        Box::pin(async move {
+            self.check()?;
+            let made =
+                family::spawn(&self.run.inner, &self.run.options, config, Some(&self.agent.entry));
+            made.map_err(|error| match error {
+                SpawnError::CannotRun(error) => HostError::CannotRun(error),
+                error => HostError::NotAllowed { error: error.to_string() },
+            })
+        })
+    }
+
+    fn retire(&self, agent: AgentId) -> BoxFuture<'_, Result<(), HostError>> {
+        Box::pin(async move {
+            self.check()?;
+            let inner = &self.run.inner;
+            let caller = self.id();
+            let is_ours = agent == caller || family::is_descendant(inner, agent, caller);
+            let retired = match is_ours {
+                true => family::retire(inner, agent),
+                false => Err(RetireError::NotADescendant { agent, caller }),
+            };
+            retired.map_err(|error| HostError::NotAllowed { error: error.to_string() })
+        })
+    }
+
+    fn tool(&self, call: ToolCall) -> BoxFuture<'_, Decision> {
+        Box::pin(async move {
+            if self.check().is_err() {
+                return Decision::deny("the run is over");
+            }
+            permission::decide(self, call).await
+        })
+    }
+
+    fn report_usage(&self, usage: Usage) {
+        if self.check().is_err() {
+            return;
+        }
+        *self.usage.lock().unwrap_or_else(PoisonError::into_inner) += usage;
+        self.agent.entry.add_usage(usage);
+        let agent = self.id();
+        let reported = || EventKind::UsageReported { agent, usage };
+        self.run.inner.bus.events().emit(Severity::Debug, reported);
+    }
+
+    fn say(&self, text: &str) {
+        let agent = self.id();
+        let said = || EventKind::Said { agent, text: text.to_owned() };
+        self.run.inner.bus.events().emit(Severity::Debug, said);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.run.stopping.is_cancelled()
+    }
+
+    fn stopping(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.run.stopping.cancelled())
+    }
+}

@@ -1,0 +1,450 @@
+//! The orchestrator as its users see it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use orch_bus::{MessageBus, QuestionFailure, ResendError, SendError};
+use orch_connect::{Connector, Connectors};
+use orch_core::{
+    AgentConfig, AgentId, AgentMessage, AgentStatus, ApprovalId, DeadLetter, EventKind, LoopGuard,
+    MessageId, Observer, OrchestratorMetrics, Severity, StopReason,
+};
+use orch_policy::{PolicyEngine, RestartIntensity, RetryPolicy};
+use tokio::task::JoinHandle;
+
+use crate::error::{RetireError, SpawnError, StartError};
+use crate::family;
+use crate::metrics::{Metrics, saturate};
+use crate::options::{FailurePolicy, Options, SpawnLimits, StopLimits};
+use crate::permission::{AnswerError, Approval, Approvals};
+use crate::registry::{AgentRegistry, Entry};
+use crate::router::Router;
+use crate::run::{Run, StopReport};
+use crate::start;
+
+/// Dispatches the messages of one bus to the agents of one registry.
+///
+/// Choices are made with `with_…`; a run keeps those that held when it started.
+pub struct Orchestrator {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) registry: Arc<AgentRegistry>,
+    pub(crate) bus: Arc<MessageBus>,
+    pub(crate) metrics: Metrics,
+    pub(crate) approvals: Approvals,
+    options: Mutex<Arc<Options>>,
+    policy: Mutex<PolicyEngine>,
+    spawning: Mutex<()>,
+    runs: AtomicU64,
+    random: AtomicU64,
+    /// The run that is under way, or the last one; and its driver.
+    run: Mutex<(Option<Arc<Run>>, Option<JoinHandle<()>>)>,
+}
+
+impl Orchestrator {
+    /// An orchestrator with the default choices; it knows the built-in connectors.
+    #[must_use]
+    pub fn new(registry: Arc<AgentRegistry>, bus: Arc<MessageBus>) -> Self {
+        // The bits of an id are random enough to spread retries.
+        let seed = AgentId::new().as_uuid().as_u64_pair();
+        let inner = Inner {
+            registry,
+            bus,
+            metrics: Metrics::default(),
+            approvals: Approvals::default(),
+            options: Mutex::default(),
+            policy: Mutex::default(),
+            spawning: Mutex::default(),
+            runs: AtomicU64::new(0),
+            random: AtomicU64::new(seed.0 ^ seed.1),
+            run: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Sets the three counts that stop a run.
+    #[must_use]
+    pub fn with_loop_guard(self, guard: LoopGuard) -> Self {
+        self.choose(|options| options.guard = guard)
+    }
+
+    /// Replaces the connectors.
+    #[must_use]
+    pub fn with_connectors(self, connectors: Connectors) -> Self {
+        self.choose(|options| options.connectors = connectors)
+    }
+
+    /// Adds a connector, or replaces the one of that name.
+    #[must_use]
+    pub fn with_connector(self, name: impl Into<String>, connector: impl Connector) -> Self {
+        self.choose(|options| options.connectors.insert(name, connector))
+    }
+
+    /// Sets how many handlers run at once; 0 is taken as 1. Default 64.
+    #[must_use]
+    pub fn with_max_concurrency(self, handlers: usize) -> Self {
+        self.choose(|options| options.max_concurrency = handlers.max(1))
+    }
+
+    /// Sets what a failed agent means for the run. By default the others go on.
+    #[must_use]
+    pub fn with_failure_policy(self, policy: FailurePolicy) -> Self {
+        self.choose(|options| options.failure_policy = policy)
+    }
+
+    /// Sets the pauses between attempts.
+    #[must_use]
+    pub fn with_retry_policy(self, retry: RetryPolicy) -> Self {
+        self.choose(|options| options.retry = retry)
+    }
+
+    /// Sets how often an agent is restarted before it fails. By default 3 times in 60 s.
+    #[must_use]
+    pub fn with_restart_intensity(self, intensity: RestartIntensity) -> Self {
+        self.choose(|options| options.intensity = intensity)
+    }
+
+    /// Sets how long a stop waits.
+    #[must_use]
+    pub fn with_stop_limits(self, limits: StopLimits) -> Self {
+        self.choose(|options| options.stop = limits)
+    }
+
+    /// Sets how far handlers may grow their team.
+    #[must_use]
+    pub fn with_spawn_limits(self, limits: SpawnLimits) -> Self {
+        self.choose(|options| options.spawn = limits)
+    }
+
+    /// Sets who says where answers go that nobody asked for.
+    #[must_use]
+    pub fn with_router(self, router: Arc<dyn Router>) -> Self {
+        self.choose(|options| options.router = Some(router))
+    }
+
+    /// Lets people decide about tool calls whose policy asks for it, each within `wait`; see
+    /// [`approvals`](Self::approvals). Without this such calls are denied.
+    #[must_use]
+    pub fn with_approvals(self, wait: Duration) -> Self {
+        self.choose(|options| options.approval_wait = Some(wait))
+    }
+
+    /// Makes the jitter of retries the same at each run with this seed; for tests.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        self.inner.random.store(seed, Ordering::Relaxed);
+        self.choose(|options| options.seed = Some(seed))
+    }
+
+    /// Starts with what a policy engine has counted already.
+    #[must_use]
+    pub fn with_policy(self, engine: PolicyEngine) -> Self {
+        *self.inner.policy() = engine;
+        self
+    }
+
+    /// Tells `observer` every event of the registry, the bus and the runs.
+    #[must_use]
+    pub fn with_observer(self, observer: Arc<dyn Observer>) -> Self {
+        self.inner.registry.events().add(observer.clone());
+        self.inner.bus.events().add(observer);
+        self
+    }
+
+    fn choose(self, change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = lock(&self.inner.options);
+        change(Arc::make_mut(&mut options));
+        drop(options);
+        self
+    }
+
+    /// Runs until all messages are processed, a guard trips, or somebody stops it.
+    ///
+    /// What was left from the run before is handled first; failed agents get another chance.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future is a stop without grace: handlers in flight are cut off at their next
+    /// await, their messages go back to their mailboxes, and the next `start` resumes. Nothing is
+    /// lost.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], before anything was handed out.
+    pub async fn start(&self) -> Result<StopReason, StartError> {
+        start::start(&self.inner, false).await
+    }
+
+    /// As [`start`](Self::start), but waits for messages when there are none, until somebody or a
+    /// guard stops it.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn serve(&self) -> Result<StopReason, StartError> {
+        start::start(&self.inner, true).await
+    }
+
+    /// Stops the run: hands out nothing more, gives handlers in flight the grace, cuts off the
+    /// rest, and puts their messages back. `None` if nothing runs.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the stop goes on when the future is dropped.
+    pub async fn stop(&self) -> Option<StopReport> {
+        let run = self.inner.running()?;
+        run.stop_for(StopReason::ManualStop);
+        Some(run.finished().await)
+    }
+
+    /// As [`stop`](Self::stop), without grace.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub async fn stop_now(&self) -> Option<StopReport> {
+        let run = self.inner.running()?;
+        run.cut_off(StopReason::ManualStop);
+        Some(run.finished().await)
+    }
+
+    /// Whether a run is under way.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.inner.running().is_some()
+    }
+
+    /// Registers an agent and creates its mailbox, after checking that it can run.
+    ///
+    /// Nothing is waited for; the function is async because a durable orchestrator may.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError`]; nothing of the agent is left.
+    #[expect(clippy::unused_async, reason = "the signature is a contract")]
+    pub async fn spawn(&self, config: AgentConfig) -> Result<AgentId, SpawnError> {
+        family::spawn(&self.inner, &self.inner.options(), config, None)
+    }
+
+    /// Unregisters an agent and its descendants and removes their mailboxes. What waits becomes
+    /// dead letters; a message that is being handled is finished.
+    ///
+    /// # Errors
+    ///
+    /// [`RetireError::Unknown`].
+    #[expect(clippy::unused_async, reason = "the signature is a contract")]
+    pub async fn retire(&self, agent: AgentId) -> Result<(), RetireError> {
+        family::retire(&self.inner, agent)
+    }
+
+    /// Sends a message through the bus.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future before it is ready accepts nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], with the message in it.
+    pub async fn send(&self, message: AgentMessage) -> Result<MessageId, SendError> {
+        self.inner.bus.send(message).await
+    }
+
+    /// What was done since this orchestrator was made, or `reset_metrics`. Stops nobody.
+    #[expect(clippy::unused_async, reason = "the signature is a contract")]
+    pub async fn metrics(&self) -> OrchestratorMetrics {
+        self.inner.snapshot()
+    }
+
+    /// Sets all figures that count to zero.
+    pub fn reset_metrics(&self) {
+        self.inner.metrics.reset();
+        self.inner.registry.entries().iter().for_each(|entry| entry.reset_figures());
+    }
+
+    /// The dead letters, oldest first.
+    #[must_use]
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.inner.bus.dead_letters().list()
+    }
+
+    /// Sends a dead letter's message again, with all its attempts and without its deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future before it is ready keeps the letter.
+    ///
+    /// # Errors
+    ///
+    /// [`ResendError`]; the letter is kept.
+    pub async fn resend(&self, message: MessageId) -> Result<(), ResendError> {
+        self.inner.bus.resend(message).await
+    }
+
+    /// Drops a dead letter on purpose, and hands it over; `None` if there is none of this message.
+    pub fn drop_dead_letter(&self, message: MessageId) -> Option<DeadLetter> {
+        self.inner.bus.dead_letters().take(message)
+    }
+
+    /// The tool calls that wait for a person.
+    #[must_use]
+    pub fn approvals(&self) -> Vec<Approval> {
+        self.inner.approvals.list()
+    }
+
+    /// Answers a tool call that waits for a person. The first answer wins; an allowed call is
+    /// judged by the policy once more.
+    ///
+    /// # Errors
+    ///
+    /// [`AnswerError`] if it does not wait any more, or `call_hash` is not that of its call.
+    pub fn answer_approval(
+        &self,
+        approval: ApprovalId,
+        call_hash: &str,
+        allow: bool,
+    ) -> Result<(), AnswerError> {
+        self.inner.approvals.answer(approval, call_hash, allow)
+    }
+
+    /// The agents.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<AgentRegistry> {
+        &self.inner.registry
+    }
+
+    /// The bus.
+    #[must_use]
+    pub fn bus(&self) -> &Arc<MessageBus> {
+        &self.inner.bus
+    }
+}
+
+impl fmt::Debug for Orchestrator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Orchestrator")
+            .field("is_running", &self.is_running())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Inner")
+    }
+}
+
+impl Inner {
+    pub(crate) fn options(&self) -> Arc<Options> {
+        lock(&self.options).clone()
+    }
+
+    pub(crate) fn policy(&self) -> MutexGuard<'_, PolicyEngine> {
+        lock(&self.policy)
+    }
+
+    pub(crate) fn spawning(&self) -> MutexGuard<'_, ()> {
+        lock(&self.spawning)
+    }
+
+    pub(crate) fn next_run(&self) -> u64 {
+        self.runs.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// SplitMix64: enough to spread retries, and the same for the same seed.
+    pub(crate) fn random(&self) -> u64 {
+        const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut z = self.random.fetch_add(GAMMA, Ordering::Relaxed).wrapping_add(GAMMA);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn set_run(&self, run: Arc<Run>) {
+        lock(&self.run).0 = Some(run);
+    }
+
+    pub(crate) fn set_driver(&self, driver: JoinHandle<()>) {
+        lock(&self.run).1 = Some(driver);
+    }
+
+    /// The run that is under way, or the last one.
+    pub(crate) fn former(&self) -> Option<Arc<Run>> {
+        lock(&self.run).0.clone()
+    }
+
+    /// The run that is under way.
+    pub(crate) fn running(&self) -> Option<Arc<Run>> {
+        self.former().filter(|run| !run.is_finished())
+    }
+
+    /// Changes an agent's status, and tells so.
+    pub(crate) fn set_status(&self, entry: &Entry, status: &AgentStatus) {
+        if entry.set_status(status) {
+            self.bus.events().emit(Severity::Debug, || EventKind::StatusChanged {
+                agent: entry.id,
+                status: status.clone(),
+            });
+        }
+    }
+
+    /// Keeps a dead letter, and tells whoever waits for an answer.
+    pub(crate) fn keep_letter(&self, letter: DeadLetter) {
+        self.metrics.dead_letters.bump();
+        let (agent, message) = (letter.message.to(), letter.message.id());
+        self.bus.events().emit(Severity::Error, || EventKind::DeadLettered {
+            agent,
+            message,
+            reason: letter.reason.clone(),
+            attempts: saturate(letter.attempts.len() as u64),
+            error: letter.attempts.last().map(|attempt| attempt.error.clone()),
+        });
+        let failure = QuestionFailure::DeadLettered(letter.reason.to_string());
+        self.bus.dead_letters().add(letter);
+        self.bus.fail_question(message, failure);
+    }
+
+    fn snapshot(&self) -> OrchestratorMetrics {
+        let depth = self.bus.queue_depth();
+        let entries = self.registry.entries();
+        let mut metrics = OrchestratorMetrics::default();
+        metrics.total_iterations = saturate(self.metrics.iterations.get());
+        metrics.total_messages = self.metrics.messages.get();
+        metrics.messages_per_agent = per_agent(&entries, |entry| saturate(entry.messages.get()));
+        metrics.retry_count = self.metrics.retries.get();
+        metrics.error_count = self.metrics.errors.get();
+        metrics.queue_depth = depth.total();
+        metrics.queue_depth_by_priority = depth;
+        metrics.in_flight = self.running().map_or(0, |run| run.in_flight());
+        metrics.dead_letter_count = self.metrics.dead_letters.get();
+        metrics.wait_time = self.metrics.wait_time.snapshot();
+        metrics.handling_time = self.metrics.handling_time.snapshot();
+        metrics.usage_per_agent = per_agent(&entries, |entry| entry.usage());
+        for usage in metrics.usage_per_agent.values() {
+            metrics.usage += *usage;
+        }
+        metrics
+    }
+}
+
+/// The figure of each agent for which it is not zero.
+fn per_agent<T: Default + PartialEq>(
+    entries: &[Arc<Entry>],
+    figure: impl Fn(&Entry) -> T,
+) -> HashMap<AgentId, T> {
+    let figures = entries.iter().map(|entry| (entry.id, figure(entry)));
+    figures.filter(|(_, figure)| *figure != T::default()).collect()
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,208 @@
+//! Tool calls: the policy decides, and where it says so, a person.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use orch_connect::ConnectError;
+use orch_core::{
+    AgentConfig, AgentId, ApprovalId, Decision, EventKind, Severity, Timestamp, ToolCall,
+    ToolPolicy,
+};
+use orch_policy::paths::{AllowedPathError, OsLinks, resolve_all, resolve_allowed};
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::error::SpawnError;
+use crate::host::AttemptHost;
+use crate::orchestrator::Inner;
+
+/// A tool call that waits for a person.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Approval {
+    /// The question.
+    pub id: ApprovalId,
+    /// Who wants to call.
+    pub agent: AgentId,
+    /// The call.
+    pub call: ToolCall,
+    /// SHA-256 of the call in JSON, in hexadecimal: an answer names it, so that nobody approves
+    /// what they did not see.
+    pub call_hash: String,
+    /// When it becomes a denial.
+    pub expires_at: Timestamp,
+}
+
+/// Why an answer to an approval did not count.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// Nobody waits for it: it was answered, has expired, or its handler is gone.
+    #[error("{0} does not wait for an answer (any more)")]
+    NotOpen(ApprovalId),
+    /// The answer is about another call.
+    #[error("the answer to {approval} names another call: look at it again")]
+    OtherCall {
+        /// The question.
+        approval: ApprovalId,
+    },
+}
+
+/// The questions that wait for a person.
+#[derive(Debug, Default)]
+pub(crate) struct Approvals {
+    open: Mutex<BTreeMap<ApprovalId, (Approval, oneshot::Sender<bool>)>>,
+}
+
+impl Approvals {
+    pub(crate) fn list(&self) -> Vec<Approval> {
+        self.lock().values().map(|(approval, _)| approval.clone()).collect()
+    }
+
+    /// The first answer wins.
+    pub(crate) fn answer(
+        &self,
+        id: ApprovalId,
+        call_hash: &str,
+        allow: bool,
+    ) -> Result<(), AnswerError> {
+        let mut open = self.lock();
+        let (approval, _) = open.get(&id).ok_or(AnswerError::NotOpen(id))?;
+        if approval.call_hash != call_hash {
+            return Err(AnswerError::OtherCall { approval: id });
+        }
+        let answered = open.remove(&id).map(|(_, answer)| answer.send(allow));
+        answered.and_then(Result::ok).ok_or(AnswerError::NotOpen(id))
+    }
+
+    fn ask(&self, approval: Approval) -> oneshot::Receiver<bool> {
+        let (answer, answered) = oneshot::channel();
+        self.lock().insert(approval.id, (approval, answer));
+        answered
+    }
+
+    fn forget(&self, id: ApprovalId) {
+        self.lock().remove(&id);
+    }
+
+    fn lock(
+        &self,
+    ) -> std::sync::MutexGuard<'_, BTreeMap<ApprovalId, (Approval, oneshot::Sender<bool>)>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The policies with their paths as the operating system resolves them.
+pub(crate) fn resolved(policies: &[ToolPolicy]) -> Result<Vec<ToolPolicy>, SpawnError> {
+    resolve_allowed(policies.to_vec(), &OsLinks).map_err(|error| match error {
+        AllowedPathError::Policy(error) => SpawnError::Policy(error),
+        error => SpawnError::AllowedPath { tool: "*".to_owned(), error: error.to_string() },
+    })
+}
+
+/// Makes the engine keep the policies of an agent that was registered, not spawned.
+pub(crate) fn keep_policies(
+    inner: &Inner,
+    agent: AgentId,
+    config: &AgentConfig,
+) -> Result<(), ConnectError> {
+    let kept = resolved(&config.tool_policies)
+        .and_then(|policies| Ok(inner.policy().set_policies(agent, policies)?));
+    kept.map_err(|error| ConnectError::BadSetting {
+        setting: "tool_policies".to_owned(),
+        problem: error.to_string(),
+    })
+}
+
+/// Decides on a call, asks a person where the policy says so, and records the decision.
+pub(crate) async fn decide(host: &AttemptHost, call: ToolCall) -> Decision {
+    let decision = match judge(host, &call, false) {
+        Decision::Ask { reason } => ask_a_person(host, &call, &reason).await,
+        decision => decision,
+    };
+    let severity = if decision.is_allowed() { Severity::Debug } else { Severity::Info };
+    let decided =
+        || EventKind::ToolDecided { agent: host.agent.entry.id, call, decision: decision.clone() };
+    host.run.inner.bus.events().emit(severity, decided);
+    decision
+}
+
+fn judge(host: &AttemptHost, call: &ToolCall, is_approved: bool) -> Decision {
+    // An error denies.
+    let cwd = match working_folder(&host.agent.entry.config) {
+        Ok(cwd) => cwd,
+        Err(error) => return Decision::deny(format!("the agent's folder is unknown: {error}")),
+    };
+    let paths = match resolve_all(&call.paths, &cwd, &OsLinks) {
+        Ok(paths) => paths,
+        Err(error) => return Decision::deny(format!("failed to resolve a path: {error}")),
+    };
+    let (now, agent) = (host.run.now(), host.agent.entry.id);
+    let mut policy = host.run.inner.policy();
+    match is_approved {
+        true => policy.granted(now, agent, call, &paths),
+        false => policy.decide(now, agent, call, &paths),
+    }
+}
+
+/// What relative paths of a call are relative to: the agent's `cwd`, else this process's.
+fn working_folder(config: &AgentConfig) -> std::io::Result<PathBuf> {
+    let here = std::env::current_dir()?;
+    let cwd = config.settings.get("cwd").and_then(|cwd| cwd.as_str());
+    Ok(cwd.map_or(here.clone(), |cwd| here.join(cwd)))
+}
+
+async fn ask_a_person(host: &AttemptHost, call: &ToolCall, reason: &str) -> Decision {
+    let Some(wait) = host.run.options.approval_wait else {
+        return Decision::deny(format!("{reason}, and there is nobody to ask"));
+    };
+    let approval = Approval {
+        id: ApprovalId::new(),
+        agent: host.agent.entry.id,
+        call: call.clone(),
+        call_hash: hash_of(call),
+        expires_at: host.run.now().after(wait),
+    };
+    let inner = &host.run.inner;
+    let id = approval.id;
+    let _forget = Forget { inner, id };
+    let answered = inner.approvals.ask(approval);
+    inner.bus.events().emit(Severity::Info, || EventKind::ApprovalAsked {
+        approval: id,
+        agent: host.agent.entry.id,
+        call: call.clone(),
+    });
+    match host.waiting(timeout(wait, answered)).await {
+        Ok(Ok(true)) => judge(host, call, true),
+        Ok(Ok(false)) => Decision::deny("a person denied it"),
+        Ok(Err(_)) | Err(_) => Decision::deny(format!("nobody answered within {}", spoken(wait))),
+    }
+}
+
+fn spoken(wait: Duration) -> String {
+    format!("{} ms", wait.as_millis())
+}
+
+fn hash_of(call: &ToolCall) -> String {
+    let json = serde_json::to_vec(call).unwrap_or_default();
+    Sha256::digest(json).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// Forgets a question whose handler is gone.
+struct Forget<'a> {
+    inner: &'a Inner,
+    id: ApprovalId,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.inner.approvals.forget(self.id);
+    }
+}

@@ -1,0 +1,312 @@
+//! One run, from its start to its end: the driver that owns clocks, timers and tasks.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use orch_bus::{Announce, Attachment, Mailbox};
+use orch_core::{AgentId, AgentStatus, EventKind, Severity, StopReason, Timestamp};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::agent_state::Agent;
+use crate::clock::Clock;
+use crate::options::Options;
+use crate::orchestrator::Inner;
+use crate::permission;
+use crate::registry::Entry;
+use crate::scheduler::{Core, Phase};
+use crate::worker;
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StopReport {
+    /// Why it ended; what `start` answers.
+    pub reason: StopReason,
+    /// Agents whose handlers had not returned when the wait for them was over. They keep their
+    /// messages, and the next `start` is `StillRunning` until they return.
+    pub still_running: Vec<AgentId>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) options: Arc<Options>,
+    /// Counted from 1.
+    pub(crate) number: u64,
+    pub(crate) clock: Clock,
+    pub(crate) attachment: Attachment,
+    /// Whether it waits for messages when there are none.
+    pub(crate) serves: bool,
+    core: Mutex<Core>,
+    /// Workers that wait, or are about to.
+    sleepers: AtomicUsize,
+    /// Tells the driver that a timer or the phase changed.
+    pub(crate) signal: Notify,
+    /// Cancelled when the run begins to stop.
+    pub(crate) stopping: CancellationToken,
+    /// Cancelled when handlers in flight are to be cut off.
+    pub(crate) cut: CancellationToken,
+    /// Workers and attempts.
+    pub(crate) tasks: TaskTracker,
+    report: watch::Sender<Option<StopReport>>,
+    /// Whether the future of its `start` is gone.
+    is_let_go: AtomicBool,
+    /// A copy of what the core counts, for readers that must not take its lock.
+    n_in_flight: AtomicUsize,
+}
+
+impl Run {
+    pub(crate) fn new(
+        inner: Arc<Inner>,
+        options: Arc<Options>,
+        number: u64,
+        attachment: Attachment,
+        serves: bool,
+    ) -> Self {
+        let guards = crate::guards::Guards::new(options.guard, number);
+        Self {
+            inner,
+            options,
+            number,
+            clock: Clock::start(),
+            attachment,
+            serves,
+            core: Mutex::new(Core::new(guards)),
+            sleepers: AtomicUsize::new(0),
+            signal: Notify::new(),
+            stopping: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            report: watch::Sender::new(None),
+            is_let_go: AtomicBool::new(false),
+            n_in_flight: AtomicUsize::new(0),
+        }
+    }
+
+    /// Handlers that run or wait.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.n_in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_in_flight(&self, n: usize) {
+        self.n_in_flight.store(n, Ordering::Relaxed);
+    }
+
+    /// Notes that nobody waits for the answer of `start` any more.
+    pub(crate) fn let_go(&self) {
+        self.is_let_go.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody waits for the answer of `start`, or it goes on.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.is_let_go.load(Ordering::Acquire)
+    }
+
+    /// Whether everything of it is put away.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.report.borrow().is_some()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes what one agent needs in this run. Whether it can run is asked here, once.
+    pub(crate) fn meet(&self, entry: Arc<Entry>, mailbox: Arc<Mailbox>) -> Agent {
+        let connector = self.options.connectors.get(&entry.config.connector_type);
+        let connector = connector.and_then(|connector| {
+            connector.check(&entry.config)?;
+            permission::keep_policies(&self.inner, entry.id, &entry.config)?;
+            Ok(connector)
+        });
+        Agent::new(entry, mailbox, connector)
+    }
+
+    pub(crate) fn wake_a_worker(&self) {
+        // Whoever looks for work after this sees what the caller did under the lock; whoever looked
+        // before is counted here, because it counts itself before it looks. Covered by the lock.
+        if self.sleepers.load(Ordering::SeqCst) > 0 {
+            self.attachment.wake();
+        }
+    }
+
+    pub(crate) fn sleeper(&self) -> Sleeper<'_> {
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        Sleeper(self)
+    }
+
+    /// Cuts off what is in flight, and ends the run.
+    pub(crate) fn cut_off(&self, reason: StopReason) {
+        self.stop_for(reason);
+        self.cut.cancel();
+    }
+
+    /// Returns when the run has ended and everything of it is put away.
+    pub(crate) async fn finished(&self) -> StopReport {
+        let mut report = self.report.subscribe();
+        let report = report.wait_for(Option::is_some).await;
+        let report = report.ok().and_then(|report| report.clone());
+        report.unwrap_or(StopReport { reason: StopReason::ManualStop, still_running: Vec::new() })
+    }
+
+    /// Runs until nothing is left to do, or somebody or a guard stops it; then puts everything away.
+    pub(crate) async fn drive(self: Arc<Self>) {
+        let started = Severity::Info;
+        self.inner.bus.events().emit(started, || EventKind::RunStarted { run: self.number });
+        for _ in 0..n_workers() {
+            self.tasks.spawn(worker::work(self.clone()));
+        }
+        let reason = self.until_ended().await;
+        let report = self.put_away(reason.clone()).await;
+        self.inner.metrics.iterations.raise_to(self.lock().highest_round());
+        self.inner
+            .bus
+            .events()
+            .emit(Severity::Info, || EventKind::Stopped { run: self.number, reason });
+        self.attachment.detach();
+        self.report.send_replace(Some(report));
+    }
+
+    async fn until_ended(&self) -> StopReason {
+        let limit = self.options.guard.max_execution_time_ms;
+        let deadline = match limit {
+            u64::MAX => None,
+            millis => self.clock.after_start(Duration::from_millis(millis)),
+        };
+        let mut drains_since = None;
+        loop {
+            let (phase, timer) = {
+                let core = self.lock();
+                (core.phase.clone(), core.next_timer())
+            };
+            let grace_ends = match &phase {
+                Phase::Ended(reason) => return reason.clone(),
+                Phase::Running => None,
+                Phase::Draining(_) if self.cut.is_cancelled() => return self.after_cut().await,
+                Phase::Draining(_) => {
+                    let since = *drains_since.get_or_insert_with(Instant::now);
+                    since.checked_add(self.options.stop.grace)
+                }
+            };
+            let timer = timer.and_then(|at| self.clock.instant(at));
+            tokio::select! {
+                biased; // What was asked for before what time brings.
+                () = self.signal.notified() => {}
+                () = self.cut.cancelled() => self.stop_for(StopReason::ManualStop),
+                () = at(deadline) => {
+                    self.time_guard_tripped();
+                    self.cut_off(StopReason::MaxExecutionTime);
+                }
+                () = at(grace_ends) => self.cut.cancel(),
+                () = at(timer), if grace_ends.is_none() => self.fire_timers(),
+            }
+        }
+    }
+
+    /// Waits for handlers that were cut off, and ends the run without those that do not return.
+    async fn after_cut(&self) -> StopReason {
+        let all_ended = async {
+            loop {
+                if let Phase::Ended(reason) = &self.lock().phase {
+                    return reason.clone();
+                }
+                self.signal.notified().await;
+            }
+        };
+        if let Ok(reason) = timeout(self.options.stop.cut, all_ended).await {
+            return reason;
+        }
+        let mut core = self.lock();
+        let reason = match &core.phase {
+            Phase::Draining(reason) | Phase::Ended(reason) => reason.clone(),
+            Phase::Running => StopReason::ManualStop,
+        };
+        self.end(&mut core, reason.clone());
+        reason
+    }
+
+    /// Puts back what waits between attempts, closes sessions, and leaves every mailbox as the next
+    /// scheduler expects it.
+    async fn put_away(&self, reason: StopReason) -> StopReport {
+        self.cut.cancel();
+        self.tasks.close();
+        let (agents, (deliveries, mailboxes), still_running) = {
+            let mut core = self.lock();
+            (core.agents(), core.clear(), core.busy_agents())
+        };
+        for delivery in deliveries {
+            delivery.put_back();
+        }
+        self.close_sessions(&agents).await;
+        for agent in &agents {
+            if !still_running.contains(&agent.entry.id) {
+                self.set_status(&agent.entry, &AgentStatus::Idle);
+            }
+        }
+        for mailbox in mailboxes {
+            mailbox.announce(Announce::Every);
+            mailbox.announce_if_waiting();
+        }
+        if still_running.is_empty() {
+            // Workers return as soon as they see the end; a handler polled in place is none of them.
+            let _ = timeout(self.options.stop.cut, self.tasks.wait()).await;
+        } else {
+            tracing::error!(target: "orch", ?still_running, "handlers have not returned after the grace");
+        }
+        StopReport { reason, still_running }
+    }
+
+    async fn close_sessions(&self, agents: &[Arc<Agent>]) {
+        let closing = TaskTracker::new();
+        for session in agents.iter().flat_map(|agent| agent.take_sessions()) {
+            closing.spawn(session.close());
+        }
+        closing.close();
+        if timeout(self.options.stop.cut, closing.wait()).await.is_err() {
+            tracing::error!(target: "orch", n_sessions = closing.len(), "sessions have not closed in time");
+        }
+    }
+
+    /// The agents whose handlers have not returned.
+    pub(crate) fn stragglers(&self) -> Vec<AgentId> {
+        self.lock().busy_agents()
+    }
+
+    /// Changes an agent's status, and tells so. A failed agent stays failed until the next start.
+    pub(crate) fn set_status(&self, entry: &Entry, status: &AgentStatus) {
+        if entry.status().is_failed() {
+            return;
+        }
+        self.inner.set_status(entry, status);
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// Counted as asleep until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Sleeper<'a>(&'a Run);
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        self.0.sleepers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One for each thread of the runtime: a worker runs handlers in place, so more would only wait.
+fn n_workers() -> usize {
+    tokio::runtime::Handle::current().metrics().num_workers().max(1)
+}

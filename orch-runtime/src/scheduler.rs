@@ -1,0 +1,609 @@
+//! Hands ready agents to workers, and takes back what they settle.
+//!
+//! One lock around the state of a run; what is decided under it is decided by the pure parts
+//! (`ReadySet`, `Guards`, `AgentState`). Senders never take this lock: they push into a lane and
+//! announce the mailbox, and whoever looks for work next looks at the announcements first. So cost
+//! does not grow with idle agents, and nothing polls.
+//!
+//! Invariants, while the run is `Running`:
+//! - an agent is in the ready set exactly if it may take a message now;
+//! - `running` slots are taken, never more than `max_concurrency`;
+//! - every delivery is in its mailbox, in flight, parked or capped: nowhere else.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use orch_bus::{Delivery, Mailbox};
+use orch_core::{
+    AgentId, AgentStatus, AttemptError, DeliveryEvent, DeliveryState, EventKind, MessagePriority,
+    Severity, StopReason, Timestamp,
+};
+use orch_policy::{RestartDecision, Restarts};
+use tokio::sync::oneshot;
+
+use crate::agent_state::{Agent, AgentState, Parked, Stage, Taken};
+use crate::guards::{Admit, Guards};
+use crate::metrics::saturate;
+use crate::options::FailurePolicy;
+use crate::ready::ReadySet;
+use crate::run::Run;
+use crate::slot::Slot;
+use crate::verdict::{AgentFails, Verdict};
+
+/// Where a run stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Running,
+    /// Nothing is handed out any more; handlers in flight may end.
+    Draining(StopReason),
+    /// Nothing is in flight (or nobody waits for it any longer).
+    Ended(StopReason),
+}
+
+#[derive(Debug)]
+enum Waiter {
+    /// An agent that may take a message.
+    Agent(usize),
+    /// A handler that has waited and wants to go on.
+    Handler(oneshot::Sender<Slot>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) phase: Phase,
+    agents: Vec<AgentState>,
+    index: HashMap<AgentId, usize>,
+    ready: ReadySet<Waiter>,
+    /// When backoffs end, and whose.
+    timers: BTreeSet<(Timestamp, usize)>,
+    running: usize,
+    in_flight: usize,
+    guards: Guards,
+    /// Failed agents, the first one first.
+    failed: Vec<(AgentId, String)>,
+    /// Mailboxes that announced themselves and belong to no registered agent.
+    foreign: Vec<Arc<Mailbox>>,
+}
+
+/// A message on its way into a handler.
+#[derive(Debug)]
+pub(crate) struct HandOut {
+    pub(crate) index: usize,
+    pub(crate) agent: Arc<Agent>,
+    pub(crate) delivery: Delivery,
+    pub(crate) state: DeliveryState,
+    pub(crate) attempt: u32,
+    pub(crate) round: u64,
+    pub(crate) errors: Vec<AttemptError>,
+    pub(crate) now: Timestamp,
+    /// Its deadline has come: it is not handled, but given up.
+    pub(crate) is_expired: bool,
+    /// Whether its agent was idle before.
+    pub(crate) was_idle: bool,
+}
+
+/// What a worker does next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    HandOut(HandOut, Slot),
+    Wait,
+    Ended,
+}
+
+/// An attempt that ended, and what was decided about it.
+#[derive(Debug)]
+pub(crate) struct Settling {
+    pub(crate) index: usize,
+    pub(crate) delivery: Delivery,
+    pub(crate) state: DeliveryState,
+    pub(crate) round: u64,
+    pub(crate) errors: Vec<AttemptError>,
+    pub(crate) verdict: Verdict,
+    /// Whether its session ended by itself although nothing failed.
+    pub(crate) session_ended: bool,
+    pub(crate) slot: Option<Slot>,
+}
+
+/// What settling an attempt changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settled {
+    pub(crate) fate: AgentFate,
+    /// Whether the agent has become idle.
+    pub(crate) is_idle: bool,
+}
+
+/// What settling an attempt meant for its agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AgentFate {
+    GoesOn,
+    Restarted { restarts: u32 },
+    Failed { error: String },
+}
+
+impl Core {
+    pub(crate) fn new(guards: Guards) -> Self {
+        Self {
+            phase: Phase::Running,
+            agents: Vec::new(),
+            index: HashMap::new(),
+            ready: ReadySet::default(),
+            timers: BTreeSet::new(),
+            running: 0,
+            in_flight: 0,
+            guards,
+            failed: Vec::new(),
+            foreign: Vec::new(),
+        }
+    }
+
+    /// When the next backoff ends.
+    pub(crate) fn next_timer(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    pub(crate) fn highest_round(&self) -> u64 {
+        self.guards.highest_round()
+    }
+
+    /// The agents that have an attempt under way.
+    pub(crate) fn busy_agents(&self) -> Vec<AgentId> {
+        let busy = self.agents.iter().filter(|state| state.in_flight > 0);
+        busy.map(|state| state.agent.entry.id).collect()
+    }
+
+    pub(crate) fn agents(&self) -> Vec<Arc<Agent>> {
+        self.agents.iter().map(|state| state.agent.clone()).collect()
+    }
+
+    /// Takes out what waits between attempts or above a limit, to be put back, and all mailboxes
+    /// that this run looked at.
+    pub(crate) fn clear(&mut self) -> (Vec<Delivery>, Vec<Arc<Mailbox>>) {
+        self.timers.clear();
+        let mut deliveries = Vec::new();
+        let mut mailboxes = std::mem::take(&mut self.foreign);
+        for state in &mut self.agents {
+            deliveries.extend(state.parked.drain(..).map(|parked| parked.delivery));
+            deliveries.append(&mut state.capped);
+            mailboxes.push(state.agent.mailbox.clone());
+        }
+        (deliveries, mailboxes)
+    }
+
+    /// Puts an agent into the ready set, or where it belongs in it, or takes it out.
+    fn refresh(&mut self, i: usize, now: Timestamp) {
+        let state = &mut self.agents[i];
+        // Before looking: what arrives after this is announced, what arrived before is seen.
+        state.agent.mailbox.announce(state.announce());
+        state.place = match (state.place, state.urgency(now)) {
+            (None, None) => None,
+            (None, Some(urgency)) => Some(self.ready.add(urgency, Waiter::Agent(i))),
+            (Some(place), None) => {
+                self.ready.remove(place);
+                None
+            }
+            (Some(place), Some(urgency)) if place.urgency() == urgency => Some(place),
+            (Some(place), Some(urgency)) => self.ready.change(place, urgency),
+        };
+    }
+
+    fn drain(&mut self, reason: StopReason) -> bool {
+        let drains = self.phase == Phase::Running;
+        if drains {
+            self.phase = Phase::Draining(reason);
+        }
+        drains
+    }
+
+    /// Why a run ends in which nothing is left to do.
+    fn reason_at_rest(&self) -> StopReason {
+        if self.agents.iter().any(|state| !state.capped.is_empty()) {
+            return StopReason::MaxIterations;
+        }
+        match self.failed.first() {
+            Some((agent_id, error)) => {
+                StopReason::AgentError { agent_id: *agent_id, error: error.clone() }
+            }
+            None => StopReason::Completed,
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let parked = || self.agents.iter().any(|state| !state.parked.is_empty());
+        self.in_flight == 0 && self.ready.is_empty() && self.timers.is_empty() && !parked()
+    }
+}
+
+impl Run {
+    /// Adds the agents whose mailboxes announced themselves, and answers them.
+    pub(crate) fn look_at_announced(&self, core: &mut Core, now: Timestamp) {
+        for mailbox in self.attachment.take_announced() {
+            match self.known(core, &mailbox) {
+                Some(i) => core.refresh(i, now),
+                None if mailbox.is_closed() => {}
+                None => core.foreign.push(mailbox),
+            }
+        }
+    }
+
+    /// The agent of a mailbox, met for the first time or again.
+    fn known(&self, core: &mut Core, mailbox: &Arc<Mailbox>) -> Option<usize> {
+        if let Some(i) = core.index.get(&mailbox.agent()) {
+            return Some(*i);
+        }
+        let entry = self.inner.registry.entry(mailbox.agent())?;
+        let i = core.agents.len();
+        core.index.insert(entry.id, i);
+        let restarts = Restarts::new(self.options.intensity);
+        let agent = Arc::new(self.meet(entry, mailbox.clone()));
+        core.agents.push(AgentState::new(agent, restarts));
+        Some(i)
+    }
+
+    /// What a worker does next.
+    pub(crate) fn next(self: &Arc<Self>) -> Next {
+        let mut core = self.lock();
+        if matches!(core.phase, Phase::Ended(_)) {
+            return Next::Ended;
+        }
+        let now = self.clock.now();
+        self.look_at_announced(&mut core, now);
+        if let Some((out, slot)) = self.pick(&mut core, now) {
+            let more = core.running < self.options.max_concurrency && !core.ready.is_empty();
+            drop(core);
+            if more {
+                self.wake_a_worker();
+            }
+            return Next::HandOut(out, slot);
+        }
+        self.end_at_rest(&mut core);
+        if matches!(core.phase, Phase::Ended(_)) { Next::Ended } else { Next::Wait }
+    }
+
+    /// The next message to handle, if there is a slot; slots for handlers that waited are given out
+    /// on the way.
+    fn pick(self: &Arc<Self>, core: &mut Core, now: Timestamp) -> Option<(HandOut, Slot)> {
+        while core.running < self.options.max_concurrency {
+            let (_, waiter) = core.ready.pop()?;
+            let i = match waiter {
+                Waiter::Agent(i) => i,
+                Waiter::Handler(handler) => {
+                    core.running += 1;
+                    if let Err(slot) = handler.send(Slot::new(self.clone())) {
+                        // The handler was cut off meanwhile.
+                        slot.forget();
+                        core.running -= 1;
+                    }
+                    continue;
+                }
+            };
+            core.agents[i].place = None;
+            // While the run drains, an agent just leaves the ready set; the end announces it again.
+            if core.phase == Phase::Running
+                && let Some(out) = self.hand_out(core, i, now)
+            {
+                core.running += 1;
+                return Some((out, Slot::new(self.clone())));
+            }
+        }
+        None
+    }
+
+    fn hand_out(&self, core: &mut Core, i: usize, now: Timestamp) -> Option<HandOut> {
+        let taken = core.agents[i].take(now);
+        let mut out = match taken {
+            None => None,
+            Some(Taken::Again(parked)) => Some(self.begin_again(core, i, parked, now)),
+            Some(Taken::Fresh(delivery)) => self.begin(core, i, delivery, now),
+        };
+        if let Some(out) = &mut out {
+            // Under the lock, so that it stands as the last of what happened to the agent.
+            out.was_idle = out.agent.entry.set_status(&AgentStatus::Processing);
+            core.agents[i].in_flight += 1;
+            core.in_flight += 1;
+            self.count_in_flight(core.in_flight);
+        }
+        core.refresh(i, now);
+        out
+    }
+
+    fn begin(
+        &self,
+        core: &mut Core,
+        i: usize,
+        delivery: Delivery,
+        now: Timestamp,
+    ) -> Option<HandOut> {
+        let state = &mut core.agents[i];
+        let accepted = DeliveryState::accepted(Timestamp::default());
+        if delivery.is_expired(now) {
+            let round = state.counts.last_round;
+            let agent = state.agent.clone();
+            return Some(HandOut {
+                is_expired: true,
+                ..self.out(i, agent, delivery, accepted, round, now)
+            });
+        }
+        match core.guards.admit(&mut state.counts, delivery.origin()) {
+            Admit::HandOut { round } => {
+                let agent = state.agent.clone();
+                Some(self.out(i, agent, delivery, accepted, round, now))
+            }
+            Admit::AboveIterations { round } => {
+                if core.agents.iter().all(|state| state.capped.is_empty()) {
+                    self.guard_tripped(
+                        "max_iterations",
+                        round,
+                        core.guards.limit().max_iterations.into(),
+                        None,
+                    );
+                }
+                core.agents[i].capped.push(delivery);
+                None
+            }
+            Admit::TooManyMessages { count } => {
+                let agent_id = state.agent.entry.id;
+                delivery.put_back();
+                self.guard_tripped("max_messages_per_agent", count + 1, count, Some(agent_id));
+                let count = saturate(count);
+                self.drain(core, StopReason::MaxMessagesPerAgent { agent_id, count });
+                None
+            }
+        }
+    }
+
+    fn begin_again(&self, core: &mut Core, i: usize, parked: Parked, now: Timestamp) -> HandOut {
+        let agent = core.agents[i].agent.clone();
+        let Parked { delivery, state, due: _, round, errors } = parked;
+        HandOut { errors, ..self.out(i, agent, delivery, state, round, now) }
+    }
+
+    fn out(
+        &self,
+        index: usize,
+        agent: Arc<Agent>,
+        delivery: Delivery,
+        state: DeliveryState,
+        round: u64,
+        now: Timestamp,
+    ) -> HandOut {
+        let deadline = match agent.entry.config.timeout_ms {
+            u64::MAX => Timestamp::NEVER,
+            millis => now.after(std::time::Duration::from_millis(millis)),
+        };
+        let started = state.apply(DeliveryEvent::Start { now, deadline });
+        let state = started.expect("only a queued delivery that is due is handed out");
+        let attempt = match state {
+            DeliveryState::Running { attempt, .. } => attempt,
+            _ => 1,
+        };
+        HandOut {
+            index,
+            agent,
+            delivery,
+            state,
+            attempt,
+            round,
+            errors: Vec::new(),
+            now,
+            is_expired: false,
+            was_idle: false,
+        }
+    }
+
+    /// Ends an attempt: the message goes where the verdict says, the slot is free, the agent may
+    /// take its next message.
+    pub(crate) fn settle(&self, settling: Settling) -> Settled {
+        let now = self.clock.now();
+        let Settling { index: i, delivery, state, round, errors, verdict, session_ended, slot } =
+            settling;
+        let mut core = self.lock();
+        if let Some(slot) = slot {
+            slot.forget();
+            core.running -= 1;
+        }
+        self.leave(&mut core, i);
+        let legal = "an attempt that runs may end in any way";
+        let fate = match verdict {
+            Verdict::Ack => {
+                state.apply(DeliveryEvent::Ack).expect(legal);
+                delivery.settle();
+                if session_ended {
+                    self.supervise_restart(&mut core, i, now)
+                } else {
+                    AgentFate::GoesOn
+                }
+            }
+            Verdict::PutBack => {
+                state.apply(DeliveryEvent::PutBack).expect(legal);
+                delivery.put_back();
+                AgentFate::GoesOn
+            }
+            Verdict::Retry { at, .. } => {
+                let state = state.apply(DeliveryEvent::Nack { retry_at: at }).expect(legal);
+                core.timers.insert((at, i));
+                core.agents[i].parked.push(Parked { delivery, state, due: at, round, errors });
+                // The driver sleeps until the first timer.
+                self.signal.notify_one();
+                AgentFate::GoesOn
+            }
+            Verdict::GiveUp { error, agent_fails, reason } => {
+                state.apply(DeliveryEvent::GiveUp).expect(legal);
+                delivery.settle();
+                let error = error.unwrap_or_else(|| reason.to_string());
+                self.supervise_failure(&mut core, i, agent_fails, error, now)
+            }
+        };
+        // After the end nobody schedules here any more, and a mailbox is left as it was put away.
+        if !matches!(core.phase, Phase::Ended(_)) {
+            core.refresh(i, now);
+            self.end_at_rest(&mut core);
+        }
+        let state = &core.agents[i];
+        let rests = state.in_flight == 0 && state.stage != Stage::Failed;
+        let is_idle = rests && state.agent.entry.set_status(&AgentStatus::Idle);
+        Settled { fate, is_idle }
+    }
+
+    fn leave(&self, core: &mut Core, i: usize) {
+        core.in_flight -= 1;
+        core.agents[i].in_flight -= 1;
+        self.count_in_flight(core.in_flight);
+    }
+
+    /// Counts an attempt out that was dropped before it was settled, and fails its agent: the
+    /// message went back, and would do the same again.
+    pub(crate) fn abandon(&self, i: usize) {
+        let mut core = self.lock();
+        self.leave(&mut core, i);
+        if !matches!(core.phase, Phase::Ended(_)) {
+            self.fail(&mut core, i, "an attempt of it was abandoned".to_owned());
+            core.refresh(i, self.clock.now());
+            self.end_at_rest(&mut core);
+        }
+    }
+
+    fn supervise_failure(
+        &self,
+        core: &mut Core,
+        i: usize,
+        agent_fails: AgentFails,
+        error: String,
+        now: Timestamp,
+    ) -> AgentFate {
+        use orch_core::RestartPolicy;
+        match (agent_fails, core.agents[i].agent.entry.config.restart) {
+            (AgentFails::No, _) => AgentFate::GoesOn,
+            (AgentFails::ForGood, _) | (AgentFails::BySupervisor, RestartPolicy::Never) => {
+                self.fail(core, i, error)
+            }
+            (AgentFails::BySupervisor, _) => match core.agents[i].restarts.on_failure(now) {
+                RestartDecision::Restart { count } => AgentFate::Restarted { restarts: count },
+                RestartDecision::GiveUp => self.fail(core, i, error),
+            },
+        }
+    }
+
+    /// A session ended by itself and its agent is to be restarted all the same.
+    fn supervise_restart(&self, core: &mut Core, i: usize, now: Timestamp) -> AgentFate {
+        match core.agents[i].restarts.on_failure(now) {
+            RestartDecision::Restart { count } => AgentFate::Restarted { restarts: count },
+            RestartDecision::GiveUp => self.fail(core, i, "its session ended too often".to_owned()),
+        }
+    }
+
+    fn fail(&self, core: &mut Core, i: usize, error: String) -> AgentFate {
+        let state = &mut core.agents[i];
+        if state.stage != Stage::Active {
+            return AgentFate::GoesOn;
+        }
+        state.stage = Stage::Failed;
+        let agent_id = state.agent.entry.id;
+        state.agent.entry.set_status(&AgentStatus::Failed { reason: error.clone() });
+        // What waits between attempts of a failed agent waits in its mailbox.
+        state.parked.clear();
+        core.timers.retain(|(_, of)| *of != i);
+        core.failed.push((agent_id, error.clone()));
+        if self.options.failure_policy == FailurePolicy::StopOnFirst {
+            self.drain(core, StopReason::AgentError { agent_id, error: error.clone() });
+        }
+        AgentFate::Failed { error }
+    }
+
+    /// Stops handing messages to an agent that was retired, and answers what waited between its
+    /// attempts or above a limit.
+    pub(crate) fn forget_agent(&self, agent: AgentId) -> Vec<Delivery> {
+        let now = self.clock.now();
+        let mut core = self.lock();
+        let Some(&i) = core.index.get(&agent) else { return Vec::new() };
+        core.agents[i].stage = Stage::Retired;
+        core.timers.retain(|(_, of)| *of != i);
+        core.failed.retain(|(failed, _)| *failed != agent);
+        let state = &mut core.agents[i];
+        let mut left: Vec<Delivery> = state.parked.drain(..).map(|p| p.delivery).collect();
+        left.append(&mut state.capped);
+        core.refresh(i, now);
+        drop(core);
+        // Nothing may be left to do now, and only a worker notices.
+        self.wake_a_worker();
+        left
+    }
+
+    /// Makes agents ready whose backoff is over.
+    pub(crate) fn fire_timers(&self) {
+        let now = self.clock.now();
+        let mut core = self.lock();
+        while let Some(&(at, i)) = core.timers.first() {
+            if at > now {
+                break;
+            }
+            core.timers.pop_first();
+            core.refresh(i, now);
+        }
+        drop(core);
+        self.wake_a_worker();
+    }
+
+    /// Waits for a slot, in the order of urgency.
+    pub(crate) async fn ask_for_slot(&self, urgency: MessagePriority) -> Option<Slot> {
+        let (give, given) = oneshot::channel();
+        self.lock().ready.add(urgency, Waiter::Handler(give));
+        self.wake_a_worker();
+        given.await.ok()
+    }
+
+    pub(crate) fn give_slot_back(&self) {
+        self.lock().running -= 1;
+        self.wake_a_worker();
+    }
+
+    /// Hands out nothing more, for this reason, unless the run stops already.
+    pub(crate) fn stop_for(&self, reason: StopReason) {
+        let mut core = self.lock();
+        self.drain(&mut core, reason);
+        self.end_at_rest(&mut core);
+    }
+
+    fn drain(&self, core: &mut Core, reason: StopReason) {
+        if core.drain(reason) {
+            self.stopping.cancel();
+            self.signal.notify_one();
+        }
+    }
+
+    /// Ends the run if nothing is left to do.
+    fn end_at_rest(&self, core: &mut Core) {
+        let reason = match &core.phase {
+            Phase::Draining(reason) if core.in_flight == 0 => reason.clone(),
+            Phase::Running
+                if !self.serves && core.is_at_rest() && !self.attachment.has_announced() =>
+            {
+                core.reason_at_rest()
+            }
+            _ => return,
+        };
+        self.end(core, reason);
+    }
+
+    pub(crate) fn end(&self, core: &mut Core, reason: StopReason) {
+        if !matches!(core.phase, Phase::Ended(_)) {
+            core.phase = Phase::Ended(reason);
+            self.stopping.cancel();
+            self.signal.notify_one();
+            self.attachment.wake_all();
+        }
+    }
+
+    fn guard_tripped(&self, guard: &str, figure: u64, limit: u64, agent: Option<AgentId>) {
+        self.inner.bus.events().emit(Severity::Warn, || EventKind::GuardTripped {
+            guard: guard.to_owned(),
+            figure,
+            limit,
+            agent,
+        });
+    }
+
+    pub(crate) fn time_guard_tripped(&self) {
+        let limit = self.options.guard.max_execution_time_ms;
+        self.guard_tripped("max_execution_time_ms", limit, limit, None);
+    }
+}

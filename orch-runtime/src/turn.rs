@@ -1,0 +1,63 @@
+//! One turn of a session, within its limits: a panic is caught, and a timer is armed only if the
+//! turn has to wait.
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::Poll;
+
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+/// How a turn ended.
+#[derive(Debug)]
+pub(crate) enum TurnEnd<T> {
+    Returned(T),
+    Panicked(String),
+    TimedOut,
+    Cut,
+}
+
+/// Polls `work` until it returns, panics, `deadline` comes, or `cut` is cancelled. What takes effect
+/// at the work's next await; work that never awaits is never cut.
+pub(crate) async fn within_limits<T>(
+    mut work: Pin<&mut (impl Future<Output = T> + Send)>,
+    deadline: Option<Instant>,
+    cut: &CancellationToken,
+) -> TurnEnd<T> {
+    // A timer and a place among those who wait for the cut cost more than most handlers, so they
+    // are taken only when the first poll was not enough.
+    let mut limits: Option<Pin<Box<dyn Future<Output = TurnEnd<T>> + Send>>> = None;
+    poll_fn(|cx| {
+        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+            Ok(Poll::Ready(output)) => return Poll::Ready(TurnEnd::Returned(output)),
+            Err(panic) => return Poll::Ready(TurnEnd::Panicked(text_of(&*panic))),
+            Ok(Poll::Pending) => {}
+        }
+        let limits = limits.get_or_insert_with(|| Box::pin(limit(deadline, cut.clone())));
+        limits.as_mut().poll(cx)
+    })
+    .await
+}
+
+async fn limit<T>(deadline: Option<Instant>, cut: CancellationToken) -> TurnEnd<T> {
+    let timeout = async {
+        match deadline {
+            Some(deadline) => sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased; // A cut does not count as an attempt, a timeout does.
+        () = cut.cancelled() => TurnEnd::Cut,
+        () = timeout => TurnEnd::TimedOut,
+    }
+}
+
+/// What a panic said.
+pub(crate) fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a text").to_owned()
+}

@@ -1,0 +1,3 @@
+//! The public surface of the runtime.
+
+mod dispatch;
