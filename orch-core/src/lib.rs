@@ -39,3 +39,7 @@ pub use outcome::{Failure, FailureKind, Outcome, Usage};
 pub use policy::{Access, Decision, PermissionLevel, ToolCall, ToolPolicy};
 pub use status::{AgentStatus, IllegalStatusChange};
 pub use time::Timestamp;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -1,0 +1,3 @@
+//! The public surface of the core.
+
+mod golden;
