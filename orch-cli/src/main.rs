@@ -1,2 +1,53 @@
-//! Placeholder.
-fn main() {}
+//! `orch`: runs a team of agents from one file.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod check;
+mod exit;
+mod input;
+mod logging;
+mod run;
+mod screen;
+mod signals;
+mod summary;
+mod team;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::args::{Cli, Command};
+use crate::exit::{Exit, Stop};
+
+fn main() -> ExitCode {
+    // The keeper of a program is this same program under a hidden name; see `orch_connect::keeper`.
+    #[cfg(target_os = "linux")]
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == team::KEEPER) {
+        return orch_connect::keeper::main(std::env::args_os().skip(2));
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let ended = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::check(&args),
+    };
+    ended.unwrap_or_else(explain).into()
+}
+
+/// Help and version are answers; anything else is wrong input.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Completed.into(),
+        _ => Exit::WrongInput.into(),
+    }
+}
+
+fn explain(stop: Stop) -> Exit {
+    eprintln!("orch: {}", stop.message.trim_end());
+    stop.exit
+}

@@ -1,0 +1,11 @@
+//! The program `orch`, run as its users run it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::disallowed_methods, reason = "programs that run here take real time")]
+
+mod support;
+
+mod answers;
+mod leftovers;
+mod refusals;
+mod views;
