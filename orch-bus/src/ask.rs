@@ -142,8 +142,9 @@ impl MessageBus {
     /// Tells everybody who waits for an answer of `agent` that none will come.
     pub fn fail_questions_to(&self, agent: AgentId, failure: &QuestionFailure) {
         let open = &self.questions().open;
-        let to_agent: Vec<MessageId> =
+        let mut to_agent: Vec<MessageId> =
             open.iter().filter(|entry| entry.to == agent).map(|entry| *entry.key()).collect();
+        to_agent.sort_unstable();
         for question in to_agent {
             self.fail_question(question, failure.clone());
         }

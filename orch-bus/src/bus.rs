@@ -220,18 +220,27 @@ impl MessageBus {
             return None;
         }
         let attachment = Attachment::new(self.home.clone());
+        let mut waiting = Vec::new();
         for mailbox in &self.mailboxes {
             // A sender that found nobody attached comes before this change of the level, so its
             // message is seen; one that comes after it finds us.
             mailbox.announce(Announce::Every);
-            mailbox.announce_if_waiting();
+            if mailbox.most_urgent().is_some() {
+                waiting.push((*mailbox.key(), mailbox.clone()));
+            }
         }
+        // The directory has a random order; a run under a seed must not.
+        waiting.sort_unstable_by_key(|(agent, _)| *agent);
+        waiting.iter().for_each(|(_, mailbox)| mailbox.announce_if_waiting());
         Some(attachment)
     }
 
     pub(crate) fn mailboxes_but(&self, agent: AgentId) -> Vec<Arc<Mailbox>> {
         let others = self.mailboxes.iter().filter(|mailbox| *mailbox.key() != agent);
-        others.map(|mailbox| mailbox.clone()).collect()
+        let mut others: Vec<_> = others.map(|other| (*other.key(), other.clone())).collect();
+        // The directory has a random order; a run under a seed must not.
+        others.sort_unstable_by_key(|(agent, _)| *agent);
+        others.into_iter().map(|(_, mailbox)| mailbox).collect()
     }
 
     pub(crate) fn topics(&self) -> &DashMap<String, Vec<AgentId>> {

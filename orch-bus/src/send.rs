@@ -28,6 +28,10 @@ impl Mailbox {
     /// # Errors
     ///
     /// [`SendError`], with the message in it.
+    ///
+    /// # Panics
+    ///
+    /// If it has to wait for room outside of a tokio runtime with time enabled.
     pub async fn send(self: &Arc<Self>, message: AgentMessage) -> Result<MessageId, SendError> {
         let message = self.check(message)?;
         self.enter(message).await

@@ -28,8 +28,10 @@ mod in_tests {
 
     use super::Point;
 
+    type Plan = Option<(Point, Box<dyn FnOnce()>)>;
+
     thread_local! {
-        static PLAN: RefCell<Option<(Point, Box<dyn FnOnce()>)>> = const { RefCell::new(None) };
+        static PLAN: RefCell<Plan> = const { RefCell::new(None) };
     }
 
     /// Runs `f` when this thread passes `point` next.

@@ -1,0 +1,261 @@
+//! What a scheduler is told.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::thread;
+
+use orch_bus::{Announce, Attachment, Mailbox, MessageBus};
+use orch_core::AgentId;
+use orch_core::MessagePriority::{self, High, Low, Normal};
+use tokio::time::timeout;
+
+use crate::support::{PATIENCE, block_on, bus_with_lanes_of, message, poll_once, put};
+
+/// Looks at nothing, and so is ready only when it is woken.
+async fn woken(attachment: &Attachment) {
+    attachment.look_or_wait(|| None::<()>).await;
+}
+
+fn announced(attachment: &Attachment) -> Vec<AgentId> {
+    attachment.take_announced().map(|mailbox| mailbox.agent()).collect()
+}
+
+#[test]
+fn one_scheduler_at_a_time_is_attached() {
+    let (bus, mailbox) = bus_with_lanes_of(8);
+    let first = bus.attach().unwrap();
+    assert!(bus.attach().is_none());
+    drop(first);
+    let second = bus.attach().unwrap();
+    second.detach();
+    let third = bus.attach().unwrap();
+    // Detached already: dropping it takes nothing from the third.
+    drop(second);
+    assert!(bus.attach().is_none());
+    put(&mailbox, Normal, "x");
+    assert_eq!(announced(&third), [mailbox.agent()]);
+}
+
+#[test]
+fn what_waits_when_a_scheduler_comes_is_announced_to_it() {
+    let bus = MessageBus::new();
+    let [a, b, c] = [(); 3].map(|()| bus.open_mailbox(AgentId::new()));
+    put(&a, Low, "x");
+    put(&b, Low, "x");
+    let first = bus.attach().unwrap();
+    let mut agents = announced(&first);
+    agents.sort_unstable();
+    let mut expected = [a.agent(), b.agent()];
+    expected.sort_unstable();
+    assert_eq!(agents, expected);
+
+    // It leaves without having set anything back, and with an announcement that it did not take.
+    a.announce(Announce::Nothing);
+    put(&c, Low, "x");
+    drop(first);
+    let second = bus.attach().unwrap();
+    assert_eq!(announced(&second).len(), 3);
+}
+
+#[test]
+fn mailboxes_are_taken_in_the_order_in_which_they_announced_themselves() {
+    let bus = MessageBus::new();
+    let attachment = bus.attach().unwrap();
+    let mailboxes = [(); 5].map(|()| bus.open_mailbox(AgentId::new()));
+    for mailbox in &mailboxes {
+        put(mailbox, Normal, "x");
+    }
+    assert_eq!(announced(&attachment), mailboxes.map(|mailbox| mailbox.agent()));
+    assert!(!attachment.has_announced());
+}
+
+#[test]
+fn a_delivery_that_is_put_back_is_announced() {
+    let (bus, mailbox) = bus_with_lanes_of(8);
+    let attachment = bus.attach().unwrap();
+    put(&mailbox, Normal, "x");
+    mailbox.announce(Announce::Every);
+    let delivery = mailbox.try_checkout();
+    announced(&attachment);
+    mailbox.announce_if_waiting();
+    assert!(!attachment.has_announced(), "nothing waits");
+    drop(delivery);
+    assert_eq!(announced(&attachment), [mailbox.agent()]);
+    // Above what waits, nothing is announced.
+    mailbox.announce(Announce::Above(High));
+    mailbox.announce_if_waiting();
+    assert!(!attachment.has_announced());
+    mailbox.announce(Announce::Above(Low));
+    mailbox.announce_if_waiting();
+    assert!(attachment.has_announced());
+}
+
+#[test]
+fn an_announcement_wakes_one_who_waits_or_the_next_to_come() {
+    let (bus, mailbox) = bus_with_lanes_of(8);
+    let attachment = bus.attach().unwrap();
+    let mut waits = pin!(woken(&attachment));
+    assert!(poll_once(waits.as_mut()).is_pending());
+    put(&mailbox, Normal, "x");
+    assert!(poll_once(waits).is_ready());
+    mailbox.announce(Announce::Every);
+    put(&mailbox, Normal, "x");
+    assert!(poll_once(pin!(woken(&attachment))).is_ready());
+    assert!(poll_once(pin!(woken(&attachment))).is_pending());
+    attachment.wake();
+    assert!(poll_once(pin!(woken(&attachment))).is_ready());
+
+    let mut both = [Box::pin(woken(&attachment)), Box::pin(woken(&attachment))];
+    assert!(both.iter_mut().all(|waits| poll_once(waits.as_mut()).is_pending()));
+    attachment.wake_all();
+    assert!(both.iter_mut().all(|waits| poll_once(waits.as_mut()).is_ready()));
+}
+
+#[test]
+fn two_who_found_nothing_are_both_woken_by_what_came_after_their_looks() {
+    let (bus, _mailbox) = bus_with_lanes_of(8);
+    let attachment = bus.attach().unwrap();
+    let mut second = pin!(attachment.look_or_wait(|| {
+        // Both look now, and neither waits yet.
+        attachment.wake();
+        attachment.wake();
+        None::<()>
+    }));
+    let first = pin!(attachment.look_or_wait(|| {
+        assert!(poll_once(second.as_mut()).is_ready());
+        None::<()>
+    }));
+    assert!(poll_once(first).is_ready());
+}
+
+#[tokio::test]
+async fn a_look_that_finds_something_does_not_wait() {
+    let (bus, _mailbox) = bus_with_lanes_of(8);
+    let attachment = bus.attach().unwrap();
+    assert_eq!(attachment.look_or_wait(|| Some(7)).await, Some(7));
+}
+
+/// Seen in review: a worker that handled a message quietly silenced what its thread announced on
+/// every bus, so a handler that wrote to another bus left the scheduler there asleep.
+#[test]
+fn what_is_done_quietly_wakes_nobody_of_this_bus_and_everybody_of_others() {
+    let [(here, to_here), (there, to_there)] = [bus_with_lanes_of(8), bus_with_lanes_of(8)];
+    let (here, there) = (here.attach().unwrap(), there.attach().unwrap());
+    here.quietly(|| {
+        // Within it, the same of another bus, which ends first.
+        there.quietly(|| ());
+        put(&to_here, Normal, "x");
+        put(&to_there, Normal, "x");
+    });
+    assert!(here.has_announced() && there.has_announced());
+    assert!(poll_once(pin!(woken(&here))).is_pending());
+    assert!(poll_once(pin!(woken(&there))).is_ready());
+    to_here.announce(Announce::Every);
+    put(&to_here, Normal, "x");
+    assert!(poll_once(pin!(woken(&here))).is_ready());
+}
+
+const SENDERS: usize = 4;
+const SENDS_EACH: usize = 8_000;
+
+/// Handles everything that is sent, and sleeps whenever nothing is announced. It looks at a mailbox
+/// as a real scheduler does: all kinds of levels, deliveries that come back.
+async fn schedule(attachment: &Attachment, expected: usize) {
+    let mut n_handled = 0;
+    let mut n_looks = 0_usize;
+    while n_handled < expected {
+        let look_at_all = || {
+            let mut n_new = 0;
+            for mailbox in attachment.take_announced() {
+                n_looks += 1;
+                n_new += look(&mailbox, n_looks);
+            }
+            (n_new > 0 || attachment.has_announced()).then_some(n_new)
+        };
+        let looked = timeout(PATIENCE, attachment.look_or_wait(look_at_all)).await;
+        n_handled += looked.unwrap_or_else(|_| panic!("asleep at {n_handled}")).unwrap_or(0);
+    }
+    assert_eq!(n_handled, expected);
+}
+
+fn look(mailbox: &Arc<Mailbox>, n_looks: usize) -> usize {
+    let mut n_handled = 0;
+    // Busy with one message: nothing is announced, or only what is more urgent.
+    mailbox.announce(if n_looks.is_multiple_of(2) {
+        Announce::Nothing
+    } else {
+        Announce::Above(Normal)
+    });
+    if let Some(delivery) = mailbox.try_checkout() {
+        if n_looks.is_multiple_of(3) {
+            delivery.put_back();
+        } else {
+            delivery.settle();
+            n_handled += 1;
+        }
+    }
+    if n_looks.is_multiple_of(5) {
+        mailbox.announce(Announce::Above(High));
+        while let Some(delivery) = mailbox.try_checkout_from(MessagePriority::Critical) {
+            delivery.settle();
+            n_handled += 1;
+        }
+    }
+    // Idle again: what comes from here on is announced, what came before must be looked at.
+    mailbox.announce(Announce::Every);
+    if n_looks.is_multiple_of(7) {
+        mailbox.announce_if_waiting();
+        return n_handled;
+    }
+    while let Some(delivery) = mailbox.try_checkout() {
+        delivery.settle();
+        n_handled += 1;
+    }
+    n_handled
+}
+
+fn check_scheduler(n_mailboxes: usize, pause_every: usize) {
+    let bus = MessageBus::new();
+    let mailboxes: Vec<_> = (0..n_mailboxes).map(|_| bus.open_mailbox(AgentId::new())).collect();
+    let attachment = bus.attach().expect("nobody else is attached");
+    thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            let (bus, mailboxes) = (&bus, &mailboxes);
+            scope.spawn(move || {
+                for n in 0..SENDS_EACH {
+                    let to = mailboxes[(n * 7 + sender) % n_mailboxes].agent();
+                    let priority = MessagePriority::MOST_URGENT_FIRST[(n + sender) % 4];
+                    bus.try_send(message(to, priority, "x")).expect("there is room");
+                    if n % pause_every == 0 {
+                        // Lets the scheduler fall asleep between two messages.
+                        thread::yield_now();
+                    }
+                }
+            });
+        }
+        block_on(schedule(&attachment, SENDERS * SENDS_EACH));
+    });
+    assert_eq!(bus.queue_depth().total(), 0);
+    assert!(bus.total_received() == (SENDERS * SENDS_EACH) as u64);
+}
+
+#[test]
+fn a_scheduler_that_only_looks_at_what_is_announced_handles_everything() {
+    check_scheduler(1, 1);
+    check_scheduler(1, 50);
+    check_scheduler(40, 1);
+    check_scheduler(40, 50);
+}
+
+#[test]
+fn a_message_is_seen_though_a_scheduler_attaches_while_it_is_sent() {
+    for _ in 0..2_000 {
+        let bus = MessageBus::new();
+        let mailbox = bus.open_mailbox(AgentId::new());
+        thread::scope(|scope| {
+            scope.spawn(|| put(&mailbox, Normal, "x"));
+            let attachment = bus.attach().unwrap();
+            block_on(schedule(&attachment, 1));
+        });
+    }
+}
