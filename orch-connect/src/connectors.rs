@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{ConnectError, Connector, DynConnector};
+use crate::needs_code::NeedsCode;
+use crate::{ConnectError, Connector, DynConnector, Scripted};
+#[cfg(unix)]
+use crate::{Containment, Subprocess};
 
 /// Finds the connector for a `connector_type`.
 #[derive(Clone, Debug, Default)]
@@ -43,9 +46,27 @@ impl Connectors {
     }
 }
 
-/// The connectors that need no code: `subprocess`, `scripted`, and `function`, which says how to
+/// The connectors that need no code: `subprocess` and `scripted`; and `function`, which says how to
 /// give it its code.
+///
+/// Programs are contained by [`Containment::Group`], which says what escapes; see
+/// [`built_in_with`]. There is no `subprocess` where the system is not Unix.
 #[must_use]
 pub fn built_in() -> Connectors {
-    Connectors::new()
+    #[cfg(unix)]
+    let connectors = built_in_with(Containment::Group);
+    #[cfg(not(unix))]
+    let connectors = without_programs();
+    connectors
+}
+
+/// As [`built_in`], with programs contained in this way.
+#[cfg(unix)]
+#[must_use]
+pub fn built_in_with(containment: Containment) -> Connectors {
+    without_programs().with("subprocess", Subprocess::new(containment))
+}
+
+fn without_programs() -> Connectors {
+    Connectors::new().with("function", NeedsCode).with("scripted", Scripted::from_settings())
 }

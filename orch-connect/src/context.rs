@@ -154,7 +154,20 @@ impl Context {
         content: impl Into<Content>,
         timeout: Duration,
     ) -> Result<Content, HostError> {
-        self.host.ask(self.message_to(to, content), timeout).await
+        self.ask_message(self.message_to(to, content), timeout).await
+    }
+
+    /// Sends a message and waits for its answer; see [`ask`](Self::ask).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn ask_message(
+        &self,
+        message: AgentMessage,
+        timeout: Duration,
+    ) -> Result<Content, HostError> {
+        self.host.ask(message, timeout).await
     }
 
     /// Sends `content` to every agent but this one; answers how many accepted it.

@@ -2,7 +2,7 @@
 //!
 //! A [`Connector`] knows one kind of agent, a [`Session`] is one running conversation with it, and
 //! the [`Context`] is what a session may ask of its host while it handles a message. Three
-//! connectors are here: [`function`] (Rust code), [`subprocess`] (any program) and [`scripted`]
+//! connectors are here: [`function`] (Rust code), [`Subprocess`] (any program) and [`Scripted`]
 //! (exact steps, for tests and trials).
 //!
 //! This crate must never know mailboxes or schedules: it passes priorities and retry hints on, and
@@ -10,12 +10,37 @@
 
 #![forbid(unsafe_code)]
 
+pub mod conformance;
 mod connector;
 mod connectors;
 mod context;
 mod error;
+mod function;
+#[cfg(target_os = "linux")]
+pub mod keeper;
+mod needs_code;
+mod scripted;
+mod settings;
+#[cfg(unix)]
+pub mod subprocess;
 
 pub use connector::{BoxFuture, Connector, DynConnector, DynSession, Session, SessionSpec};
+#[cfg(unix)]
+pub use connectors::built_in_with;
 pub use connectors::{Connectors, built_in};
 pub use context::{Context, Host};
 pub use error::{ConnectError, HostError};
+pub use function::{
+    BlockingFunction, BlockingSession, Function, FunctionSession, Handler, HandlerConnector,
+    HandlerSession, IntoOutcome, blocking_function, function, handler,
+};
+pub use scripted::{Scripted, ScriptedSession};
+#[cfg(target_os = "linux")]
+pub use subprocess::KeeperCommand;
+#[cfg(unix)]
+pub use subprocess::{Containment, Subprocess, SubprocessSession};
+
+/// The example of the README, as a test.
+#[cfg(all(doctest, unix))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -1,0 +1,63 @@
+//! What becomes of the processes that a program starts.
+
+#[cfg(target_os = "linux")]
+use std::ffi::OsString;
+#[cfg(target_os = "linux")]
+use std::path::PathBuf;
+
+use crate::ConnectError;
+
+/// What becomes of the processes that a program starts, when its attempt or session ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Containment {
+    /// All of them are killed, whatever they did to get away; also when the host is killed. Linux
+    /// only. See [`keeper`](crate::keeper) for how, and for its limits.
+    #[cfg(target_os = "linux")]
+    Keeper(KeeperCommand),
+    /// Those in the program's process group are killed. **A descendant that makes a session or a
+    /// group of its own (`setsid`, a daemon, a shell with job control) escapes**, and when the host
+    /// is killed by SIGKILL, all of them stay. The program also gets whatever descriptors the host
+    /// was itself started with, unless they are closed on exec.
+    Group,
+}
+
+impl Containment {
+    pub(super) fn check(&self) -> Result<(), ConnectError> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Keeper(keeper) => super::program::check_file(
+                &keeper.program,
+                &keeper.program.to_string_lossy(),
+                "the one place where the keeper was said to be",
+            ),
+            Self::Group => Ok(()),
+        }
+    }
+}
+
+/// How a keeper is started: a program that calls [`keeper::main`](crate::keeper::main) when it gets
+/// these arguments.
+#[cfg(target_os = "linux")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeeperCommand {
+    /// The program; best absolute, since no PATH is searched.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+}
+
+#[cfg(target_os = "linux")]
+impl KeeperCommand {
+    /// A program without arguments, such as `orch-keeper`.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self { program: program.into(), args: Vec::new() }
+    }
+
+    /// The running program itself, with these arguments; it finds itself even if its file was
+    /// replaced or removed meanwhile.
+    pub fn this_program(args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        let args = args.into_iter().map(Into::into).collect();
+        Self { program: PathBuf::from("/proc/self/exe"), args }
+    }
+}
