@@ -1,7 +1,7 @@
 //! One agent in one run: what it handles, what it tries again, and what it may take next. Decisions
 //! only; whoever holds the scheduler's lock calls them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use orch_bus::{Announce, Delivery, Mailbox};
 use orch_connect::{ConnectError, DynConnector, DynSession};
@@ -17,18 +17,24 @@ use crate::registry::Entry;
 pub(crate) struct Agent {
     pub(crate) entry: Arc<Entry>,
     pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) connector: Result<Arc<dyn DynConnector>, ConnectError>,
+    /// Asked for outside of the scheduler's lock, because whether the agent can run is for the
+    /// connector to say: code that is not ours, and that may read the disk.
+    connector: OnceLock<Result<Arc<dyn DynConnector>, ConnectError>>,
     /// Sessions that nobody uses now; they live as long as the run.
     sessions: Mutex<Vec<Box<dyn DynSession>>>,
 }
 
 impl Agent {
-    pub(crate) fn new(
-        entry: Arc<Entry>,
-        mailbox: Arc<Mailbox>,
-        connector: Result<Arc<dyn DynConnector>, ConnectError>,
-    ) -> Self {
-        Self { entry, mailbox, connector, sessions: Mutex::default() }
+    pub(crate) fn new(entry: Arc<Entry>, mailbox: Arc<Mailbox>) -> Self {
+        Self { entry, mailbox, connector: OnceLock::new(), sessions: Mutex::default() }
+    }
+
+    /// What drives the agent, or why it cannot run; `find` is asked once.
+    pub(crate) fn connector(
+        &self,
+        find: impl FnOnce() -> Result<Arc<dyn DynConnector>, ConnectError>,
+    ) -> &Result<Arc<dyn DynConnector>, ConnectError> {
+        self.connector.get_or_init(find)
     }
 
     pub(crate) fn take_session(&self) -> Option<Box<dyn DynSession>> {
@@ -102,6 +108,12 @@ impl AgentState {
             capped: Vec::new(),
             restarts,
         }
+    }
+
+    /// Whether it would go on if there were no limit of iterations.
+    pub(crate) fn is_capped(&self) -> bool {
+        let goes_on = self.stage == Stage::Active && !self.agent.entry.is_gone();
+        goes_on && !self.capped.is_empty()
     }
 
     /// Which arrivals could change what it takes next.

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orch_bus::{QuestionFailure, SendError};
+use orch_bus::QuestionFailure;
 use orch_connect::{Context, DynSession, SessionSpec};
 use orch_core::{
     AgentMessage, AgentStatus, AttemptError, Content, DeadLetter, DeadLetterReason, EventKind,
@@ -15,8 +15,9 @@ use tokio::time::Instant;
 
 use crate::host::AttemptHost;
 use crate::registry::Entry;
+use crate::router::{REFUSALS_MAX, refused, routed};
 use crate::run::Run;
-use crate::scheduler::{AgentFate, HandOut, Settled, Settling};
+use crate::scheduler::{AgentFate, HandOut, Settling};
 use crate::slot::Slot;
 use crate::turn::{TurnEnd, within_limits};
 use crate::verdict::{Circumstances, Ended, Verdict, verdict};
@@ -33,12 +34,15 @@ struct Turned {
 
 pub(crate) async fn attempt(run: Arc<Run>, out: HandOut, slot: Slot) {
     let host = Arc::new(AttemptHost::new(run.clone(), &out, slot));
-    let guard = Abandoned { run: run.clone(), index: out.index, armed: true };
+    let guard = Abandoned { host: host.clone(), index: out.index, armed: true };
     let started = Instant::now();
     begin(&run, &out);
     let turned = take_turn(&run, &host, &out, started).await;
+    host.end_turn();
     let handling = started.elapsed();
-    run.inner.metrics.handling_time.record(handling);
+    if !out.is_expired {
+        run.inner.metrics.handling_time.record(handling);
+    }
     settle(&run, &host, out, turned, handling, guard).await;
 }
 
@@ -46,6 +50,9 @@ fn begin(run: &Run, out: &HandOut) {
     let entry = &out.agent.entry;
     if out.was_idle {
         tell_status(run, entry, || AgentStatus::Processing);
+    }
+    if out.is_expired {
+        return; // Nothing is attempted.
     }
     if out.attempt == 1 {
         run.inner.metrics.wait_time.record(out.now.since(out.delivery.created_at()));
@@ -77,7 +84,7 @@ async fn take_turn(
     if out.is_expired {
         return nothing(Ended::Expired);
     }
-    let connector = match &out.agent.connector {
+    let connector = match run.connector_of(&out.agent) {
         Ok(connector) => connector.clone(),
         Err(error) => return nothing(Ended::CannotRun(error.to_string())),
     };
@@ -157,8 +164,10 @@ async fn settle(
     let gives_up = matches!(verdict, Verdict::GiveUp { .. });
     // The next attempt starts only after nothing of this session is left.
     let restarts = session_ended && restarts_always(&out);
+    // After a cut the run may have put its sessions away already.
+    let is_last = gives_up || about.is_retired || run.cut.is_cancelled();
     match session {
-        Some(session) if is_spoilt || gives_up || about.is_retired => session.close().await,
+        Some(session) if is_spoilt || is_last => session.close().await,
         Some(session) => out.agent.keep_session(session),
         None => {}
     }
@@ -191,21 +200,26 @@ async fn settle(
         errors,
         verdict,
         session_ended: restarts,
-        slot: host.end(),
+        slot: host.take_slot(),
     });
     guard.armed = false;
-    after(run, &entry, settled);
+    tell_fate(run, &entry, settled.fate);
+    if settled.is_idle {
+        tell_status(run, &entry, || AgentStatus::Idle);
+    }
+    // For what the settled attempt made possible.
+    run.wake_a_worker();
 }
 
 fn restarts_always(out: &HandOut) -> bool {
     out.agent.entry.config.restart == orch_core::RestartPolicy::Always
 }
 
-/// Tells what became of the agent, and wakes somebody for what the settled attempt made possible.
-fn after(run: &Run, entry: &Entry, settled: Settled) {
+/// Tells what became of the agent.
+fn tell_fate(run: &Run, entry: &Entry, fate: AgentFate) {
     let agent = entry.id;
     let events = run.inner.bus.events();
-    match settled.fate {
+    match fate {
         AgentFate::GoesOn => {}
         AgentFate::Restarted { restarts } => {
             events.emit(Severity::Warn, || EventKind::Restarted { agent, restarts });
@@ -213,17 +227,13 @@ fn after(run: &Run, entry: &Entry, settled: Settled) {
         AgentFate::Failed { error } => {
             events.emit(Severity::Error, || EventKind::AgentFailed { agent, error: error.clone() });
             tell_status(run, entry, || AgentStatus::Failed { reason: error.clone() });
-            let failure = QuestionFailure::AgentFailed { agent, error: error.clone() };
+            let failure = QuestionFailure::AgentFailed { agent, error };
             run.inner.bus.fail_questions_to(agent, &failure);
         }
     }
-    if settled.is_idle {
-        tell_status(run, entry, || AgentStatus::Idle);
-    }
-    run.wake_a_worker();
 }
 
-fn tell_status(run: &Run, entry: &Entry, status: impl FnOnce() -> AgentStatus) {
+pub(crate) fn tell_status(run: &Run, entry: &Entry, status: impl FnOnce() -> AgentStatus) {
     let changed = || EventKind::StatusChanged { agent: entry.id, status: status() };
     run.inner.bus.events().emit(Severity::Debug, changed);
 }
@@ -275,32 +285,22 @@ async fn give_up(
     }
 }
 
-/// Calls the router, which is not ours: a panic in it loses what it wanted to send, no more.
-fn routed(route: impl FnOnce() -> Vec<AgentMessage>) -> Vec<AgentMessage> {
-    catch_unwind(AssertUnwindSafe(route)).unwrap_or_else(|panic| {
-        let error = crate::turn::text_of(&*panic);
-        tracing::error!(target: "orch", error, "the router panicked");
-        Vec::new()
-    })
-}
-
 async fn send_routed(run: &Arc<Run>, host: &Arc<AttemptHost>, messages: Vec<AgentMessage>) {
     // What a refused message makes the router send is sent as well: a queue, not a recursion.
     let mut messages = std::collections::VecDeque::from(messages);
+    let mut n_refused = 0;
     while let Some(message) = messages.pop_front() {
         if let Err(error) = host.send_routed(message).await {
             let letter = refused(error, run.now());
             run.inner.keep_letter(letter.clone());
-            if let Some(router) = &run.options.router {
+            n_refused += 1;
+            if let Some(router) = &run.options.router
+                && n_refused <= REFUSALS_MAX
+            {
                 messages.extend(routed(|| router.given_up(&letter)));
             }
         }
     }
-}
-
-fn refused(error: SendError, now: Timestamp) -> DeadLetter {
-    let reason = DeadLetterReason::Refused { error: error.to_string() };
-    DeadLetter::new(error.into_message(), reason, now)
 }
 
 fn tell_retry(run: &Run, out: &HandOut, error: &str, retry_at: Timestamp) {
@@ -316,15 +316,23 @@ fn tell_retry(run: &Run, out: &HandOut, error: &str, retry_at: Timestamp) {
 /// An attempt that is dropped before it is settled: a panic outside of the handler, or the end of
 /// the tokio runtime. Its delivery puts itself back; the agent must not take it again and again.
 struct Abandoned {
-    run: Arc<Run>,
+    host: Arc<AttemptHost>,
     index: usize,
     armed: bool,
 }
 
 impl Drop for Abandoned {
     fn drop(&mut self) {
-        if self.armed {
-            self.run.abandon(self.index);
+        if !self.armed {
+            return;
         }
+        self.host.end_turn();
+        drop(self.host.take_slot());
+        let run = &self.host.run;
+        let fate = run.abandon(self.index);
+        // An observer that panicked is the likeliest reason to be here, and must not do so again.
+        let tell = || tell_fate(run, &self.host.agent.entry, fate);
+        let _ = catch_unwind(AssertUnwindSafe(tell));
+        run.wake_a_worker();
     }
 }

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use orch_core::{AgentConfig, AgentId, DeadLetter, DeadLetterReason, Timestamp};
+use orch_core::{
+    AgentConfig, AgentId, AgentMessage, AttemptError, DeadLetter, DeadLetterReason, Timestamp,
+};
 use orch_policy::is_within;
 
 use crate::error::{RetireError, SpawnError};
@@ -11,6 +13,7 @@ use crate::options::Options;
 use crate::orchestrator::Inner;
 use crate::permission;
 use crate::registry::Entry;
+use crate::router::{REFUSALS_MAX, refused, routed};
 
 /// Registers an agent that can run, and opens its mailbox.
 pub(crate) fn spawn(
@@ -65,33 +68,57 @@ pub(crate) fn is_descendant(inner: &Inner, agent: AgentId, ancestor: AgentId) ->
 /// mailboxes, and makes dead letters of what is left. A message that is being handled is finished;
 /// if that fails, it is a dead letter too.
 pub(crate) fn retire(inner: &Arc<Inner>, agent: AgentId) -> Result<(), RetireError> {
-    if inner.registry.entry(agent).is_none() {
-        return Err(RetireError::Unknown(agent));
-    }
-    let mut family: Vec<AgentId> = inner
-        .registry
-        .entries()
-        .iter()
-        .map(|entry| entry.id)
-        .filter(|id| is_descendant(inner, *id, agent))
-        .collect();
-    family.push(agent);
-    for member in family {
-        retire_one(inner, member);
+    for member in unregister_family(inner, agent)? {
+        clear_out(inner, member);
     }
     Ok(())
 }
 
-fn retire_one(inner: &Arc<Inner>, agent: AgentId) {
-    inner.registry.remove(agent);
-    let mut left = inner.bus.remove_mailbox(agent);
-    if let Some(run) = inner.running() {
-        let deliveries = run.forget_agent(agent);
-        left.extend(deliveries.into_iter().map(orch_bus::Delivery::settle));
-    }
+/// Unregisters an agent and its descendants, the deepest first.
+fn unregister_family(inner: &Inner, agent: AgentId) -> Result<Vec<AgentId>, RetireError> {
+    // Or a child that is being spawned would outlive its parent.
+    let _none_is_spawned = inner.spawning();
+    let known = inner.registry.entry(agent).ok_or(RetireError::Unknown(agent))?;
+    let entries = inner.registry.entries();
+    let mut family: Vec<_> =
+        entries.iter().filter(|entry| is_descendant(inner, entry.id, agent)).collect();
+    family.push(&known);
+    family.sort_by_key(|entry| (std::cmp::Reverse(entry.depth), entry.id));
+    let family: Vec<AgentId> = family.into_iter().map(|entry| entry.id).collect();
+    family.iter().for_each(|member| drop(inner.registry.remove(*member)));
+    Ok(family)
+}
+
+/// Removes the mailbox of an agent that was unregistered; what is left becomes dead letters.
+fn clear_out(inner: &Inner, agent: AgentId) {
+    let left = inner.bus.remove_mailbox(agent);
+    let parked = inner.running().map(|run| run.forget_agent(agent)).unwrap_or_default();
     inner.policy().remove(agent);
+    for (delivery, errors) in parked {
+        give_up(inner, delivery.settle(), errors);
+    }
     for message in left {
-        let reason = DeadLetterReason::Retired;
-        inner.keep_letter(DeadLetter::new(message, reason, Timestamp::now()));
+        give_up(inner, message, Vec::new());
+    }
+}
+
+/// Makes a dead letter of a message, and sends what the router makes of it, without waiting for
+/// room: nobody is there who could.
+fn give_up(inner: &Inner, message: AgentMessage, errors: Vec<AttemptError>) {
+    let letter = DeadLetter::new(message, DeadLetterReason::Retired, Timestamp::now());
+    let mut letters = vec![letter.with_attempts(errors)];
+    let mut n_given_up = 0;
+    while let Some(letter) = letters.pop() {
+        inner.keep_letter(letter.clone());
+        n_given_up += 1;
+        let Some(router) = &inner.options().router else { continue };
+        if n_given_up > REFUSALS_MAX {
+            continue;
+        }
+        for message in routed(|| router.given_up(&letter)) {
+            if let Err(error) = inner.bus.try_send(message) {
+                letters.push(refused(error, Timestamp::now()));
+            }
+        }
     }
 }

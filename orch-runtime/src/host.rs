@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -11,10 +11,11 @@ use orch_bus::{AskError, SendError};
 use orch_connect::{BoxFuture, Host, HostError};
 use orch_core::{
     AgentConfig, AgentId, AgentMessage, AgentStatus, Cause, Content, Decision, EventKind,
-    MessageId, MessagePriority, Origin, Severity, ToolCall, Usage,
+    MessageId, MessagePriority, Origin, Severity, Timestamp, ToolCall, Usage,
 };
 
 use crate::agent_state::Agent;
+use crate::attempt::tell_status;
 use crate::error::{RetireError, SpawnError};
 use crate::run::Run;
 use crate::scheduler::HandOut;
@@ -28,9 +29,7 @@ pub(crate) struct AttemptHost {
     cause: Cause,
     urgency: MessagePriority,
     round: u64,
-    slot: SlotHolder,
-    /// Waits under way; the agent is `Waiting` while there are any and its slot is free.
-    n_waits: AtomicUsize,
+    slot: Arc<SlotHolder>,
     usage: Mutex<Usage>,
     is_over: AtomicBool,
 }
@@ -43,17 +42,20 @@ impl AttemptHost {
             cause: Cause::from(&*out.delivery),
             urgency: out.delivery.priority(),
             round: out.round,
-            slot: SlotHolder::new(slot),
-            n_waits: AtomicUsize::new(0),
+            slot: Arc::new(SlotHolder::new(slot)),
             usage: Mutex::default(),
             is_over: AtomicBool::new(false),
         }
     }
 
-    /// Ends the attempt: whoever kept the context gets nothing more from it. Answers the slot, if
-    /// it is held.
-    pub(crate) fn end(&self) -> Option<Slot> {
+    /// Ends the turn: whoever kept the context gets nothing more from it.
+    pub(crate) fn end_turn(&self) {
         self.is_over.store(true, Ordering::Release);
+        self.slot.end_turn();
+    }
+
+    /// Takes the slot out, if it is held.
+    pub(crate) fn take_slot(&self) -> Option<Slot> {
         self.slot.take()
     }
 
@@ -92,8 +94,8 @@ impl AttemptHost {
     /// Sends what the router said. After the turn nothing cuts this off from outside, so it looks
     /// out for the cut itself: a message that would have to wait then is refused.
     pub(crate) async fn send_routed(&self, message: AgentMessage) -> Result<(), SendError> {
-        // The first poll of a send either delivers or begins to wait; a copy is what is left of a
-        // send that is dropped while it waits.
+        // The first poll of a send either delivers or begins to wait, and nothing is awaited after
+        // it was delivered; a copy is what is left of a send that is dropped while it waits.
         let copy = message.clone();
         let from = message.from();
         let message = self.sign(message).sent_by(from);
@@ -114,11 +116,21 @@ impl AttemptHost {
         if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await {
             return output;
         }
-        let waits = Waits::begin(self);
+        let mut waits = Waits::begin(self);
         let output = wait.await;
-        self.slot.acquire(&self.run, self.urgency).await;
-        drop(waits);
+        waits.end();
+        self.slot.seated().await;
         output
+    }
+
+    /// As [`waiting`](Self::waiting), but only as long as the turn; `None` once it is over. For waits
+    /// without a bound of ours: code that blocks a thread is not dropped with its turn.
+    pub(crate) async fn waiting_in_turn<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased; // An answer that is there is given.
+            output = self.waiting(wait) => Some(output),
+            () = self.slot.over() => None,
+        }
     }
 
     async fn ask_agent(
@@ -131,7 +143,14 @@ impl AttemptHost {
         if to == self.id() && self.agent.entry.config.concurrency <= 1 {
             return Err(not_answered("an agent that asks itself would wait for ever", false));
         }
-        let mut exchange = pin!(self.run.inner.bus.ask(self.sign(question), wait));
+        let mut question = self.sign(question);
+        if question.deadline().is_none() {
+            // The bus looks at the wall clock, and the hand-out at the run's, which a jump of the
+            // wall clock leaves behind: the question is to be expired for neither before its time.
+            let now = self.run.now().max(Timestamp::now());
+            question = question.with_deadline(now.after(wait));
+        }
+        let mut exchange = pin!(self.run.inner.bus.ask(question, wait));
         // The first poll opens the question and sends it. Looked at after that, so that an agent
         // that failed before is seen here, and one that fails later fails the question.
         let first = poll_fn(|cx| Poll::Ready(exchange.as_mut().poll(cx))).await;
@@ -141,7 +160,7 @@ impl AttemptHost {
                 Some(AgentStatus::Failed { reason }) => {
                     return Err(not_answered(format!("{to} has failed: {reason}"), false));
                 }
-                _ => self.waiting(exchange).await,
+                _ => self.waiting_in_turn(exchange).await.ok_or(HostError::Over)?,
             },
         };
         answer.map_err(|error| match error {
@@ -161,23 +180,39 @@ fn not_answered(error: impl Into<String>, transient: bool) -> HostError {
     HostError::NotAnswered { error: error.into(), transient }
 }
 
-/// One wait of a handler; the last one that ends makes the agent `Processing` again.
-struct Waits<'a>(&'a AttemptHost);
+/// One wait of a handler: the agent is `Waiting` from the first one's begin until the handler has a
+/// slot again after the last one's end.
+struct Waits<'a> {
+    host: &'a AttemptHost,
+    is_under_way: bool,
+}
 
 impl<'a> Waits<'a> {
     fn begin(host: &'a AttemptHost) -> Self {
-        host.slot.release();
-        host.n_waits.fetch_add(1, Ordering::AcqRel);
-        host.run.set_status(&host.agent.entry, &AgentStatus::Waiting);
-        Self(host)
+        let entry = &host.agent.entry;
+        if host.slot.begin_wait(|| entry.set_status(&AgentStatus::Waiting)) {
+            tell_status(&host.run, entry, || AgentStatus::Waiting);
+        }
+        Self { host, is_under_way: true }
+    }
+
+    /// Ends the wait, and queues for the slot if it was the last one.
+    fn end(&mut self) {
+        let host = self.host;
+        if std::mem::take(&mut self.is_under_way) && host.slot.end_wait() {
+            host.run.queue_for_slot(host.urgency, host.slot.clone());
+        }
     }
 }
 
 impl Drop for Waits<'_> {
+    /// A handler that drops a wait goes on without a slot until one is free.
     fn drop(&mut self) {
-        let host = self.0;
-        if host.n_waits.fetch_sub(1, Ordering::AcqRel) == 1 {
-            host.run.set_status(&host.agent.entry, &AgentStatus::Processing);
+        self.end();
+        let (run, entry) = (&self.host.run, &self.host.agent.entry);
+        // Under the lock, so that it does not come after the end of the attempt.
+        if self.host.slot.if_it_goes_on(|| entry.set_status(&AgentStatus::Processing)) {
+            tell_status(run, entry, || AgentStatus::Processing);
         }
     }
 }
@@ -271,12 +306,16 @@ impl Host for AttemptHost {
         }
         *self.usage.lock().unwrap_or_else(PoisonError::into_inner) += usage;
         self.agent.entry.add_usage(usage);
+        self.run.inner.metrics.add_usage(usage);
         let agent = self.id();
         let reported = || EventKind::UsageReported { agent, usage };
         self.run.inner.bus.events().emit(Severity::Debug, reported);
     }
 
     fn say(&self, text: &str) {
+        if self.check().is_err() {
+            return;
+        }
         let agent = self.id();
         let said = || EventKind::Said { agent, text: text.to_owned() };
         self.run.inner.bus.events().emit(Severity::Debug, said);

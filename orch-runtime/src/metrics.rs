@@ -2,9 +2,10 @@
 //! nobody.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use orch_core::DurationHistogram;
+use orch_core::{DurationHistogram, Usage};
 
 /// Relaxed throughout: a figure orders nothing.
 #[derive(Debug, Default)]
@@ -27,8 +28,12 @@ impl Figure {
         self.0.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
     pub(crate) fn reset(&self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.set(0);
     }
 }
 
@@ -63,17 +68,33 @@ pub(crate) struct Metrics {
     pub(crate) messages: Figure,
     pub(crate) retries: Figure,
     pub(crate) errors: Figure,
-    pub(crate) dead_letters: Figure,
+    /// Letters of the bus that are not counted: older ones, and those before a reset.
+    pub(crate) dead_letters_before: Figure,
+    /// What all agents used, those that are gone included.
+    usage: Mutex<Usage>,
     pub(crate) wait_time: Histogram,
     pub(crate) handling_time: Histogram,
 }
 
 impl Metrics {
     pub(crate) fn reset(&self) {
-        let Self { iterations, messages, retries, errors, dead_letters, .. } = self;
-        [iterations, messages, retries, errors, dead_letters].into_iter().for_each(Figure::reset);
+        let Self { iterations, messages, retries, errors, .. } = self;
+        [iterations, messages, retries, errors].into_iter().for_each(Figure::reset);
+        *self.lock_usage() = Usage::default();
         self.wait_time.reset();
         self.handling_time.reset();
+    }
+
+    pub(crate) fn add_usage(&self, usage: Usage) {
+        *self.lock_usage() += usage;
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        *self.lock_usage()
+    }
+
+    fn lock_usage(&self) -> MutexGuard<'_, Usage> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

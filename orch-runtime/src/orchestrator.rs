@@ -43,7 +43,13 @@ pub(crate) struct Inner {
     runs: AtomicU64,
     random: AtomicU64,
     /// The run that is under way, or the last one; and its driver.
-    run: Mutex<(Option<Arc<Run>>, Option<JoinHandle<()>>)>,
+    latest: Mutex<Latest>,
+}
+
+#[derive(Debug, Default)]
+struct Latest {
+    run: Option<Arc<Run>>,
+    driver: Option<JoinHandle<()>>,
 }
 
 impl Orchestrator {
@@ -62,8 +68,9 @@ impl Orchestrator {
             spawning: Mutex::default(),
             runs: AtomicU64::new(0),
             random: AtomicU64::new(seed.0 ^ seed.1),
-            run: Mutex::default(),
+            latest: Mutex::default(),
         };
+        inner.count_letters_from_now();
         Self { inner: Arc::new(inner) }
     }
 
@@ -217,6 +224,12 @@ impl Orchestrator {
         Some(run.finished().await)
     }
 
+    /// How the last run ended; `None` while one is under way, or before the first.
+    #[must_use]
+    pub fn last_report(&self) -> Option<StopReport> {
+        self.inner.former()?.report()
+    }
+
     /// Whether a run is under way.
     #[must_use]
     pub fn is_running(&self) -> bool {
@@ -268,6 +281,7 @@ impl Orchestrator {
     /// Sets all figures that count to zero.
     pub fn reset_metrics(&self) {
         self.inner.metrics.reset();
+        self.inner.count_letters_from_now();
         self.inner.registry.entries().iter().for_each(|entry| entry.reset_figures());
     }
 
@@ -329,6 +343,13 @@ impl Orchestrator {
     }
 }
 
+impl Drop for Orchestrator {
+    /// Lets go of the last run, which keeps what this keeps. A driver that still puts it away goes on.
+    fn drop(&mut self) {
+        let _latest = std::mem::take(&mut *lock(&self.inner.latest));
+    }
+}
+
 impl fmt::Debug for Orchestrator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Orchestrator")
@@ -370,16 +391,17 @@ impl Inner {
     }
 
     pub(crate) fn set_run(&self, run: Arc<Run>) {
-        lock(&self.run).0 = Some(run);
+        // The former one is dropped after the lock, with the sessions that may be left in it.
+        let _former = lock(&self.latest).run.replace(run);
     }
 
     pub(crate) fn set_driver(&self, driver: JoinHandle<()>) {
-        lock(&self.run).1 = Some(driver);
+        lock(&self.latest).driver = Some(driver);
     }
 
     /// The run that is under way, or the last one.
     pub(crate) fn former(&self) -> Option<Arc<Run>> {
-        lock(&self.run).0.clone()
+        lock(&self.latest).run.clone()
     }
 
     /// The run that is under way.
@@ -399,7 +421,6 @@ impl Inner {
 
     /// Keeps a dead letter, and tells whoever waits for an answer.
     pub(crate) fn keep_letter(&self, letter: DeadLetter) {
-        self.metrics.dead_letters.bump();
         let (agent, message) = (letter.message.to(), letter.message.id());
         self.bus.events().emit(Severity::Error, || EventKind::DeadLettered {
             agent,
@@ -413,25 +434,33 @@ impl Inner {
         self.bus.fail_question(message, failure);
     }
 
+    /// Letters that the bus has made so far are not this orchestrator's. The bus counts, because it
+    /// makes some by itself: of what a broadcast could not deliver, for one.
+    fn count_letters_from_now(&self) {
+        self.metrics.dead_letters_before.set(self.bus.dead_letters().total_made());
+    }
+
     fn snapshot(&self) -> OrchestratorMetrics {
         let depth = self.bus.queue_depth();
         let entries = self.registry.entries();
         let mut metrics = OrchestratorMetrics::default();
-        metrics.total_iterations = saturate(self.metrics.iterations.get());
+        let running = self.running();
+        let rounds = running.as_ref().map_or(0, |run| run.highest_round());
+        metrics.total_iterations = saturate(self.metrics.iterations.get().max(rounds));
         metrics.total_messages = self.metrics.messages.get();
         metrics.messages_per_agent = per_agent(&entries, |entry| saturate(entry.messages.get()));
         metrics.retry_count = self.metrics.retries.get();
         metrics.error_count = self.metrics.errors.get();
         metrics.queue_depth = depth.total();
         metrics.queue_depth_by_priority = depth;
-        metrics.in_flight = self.running().map_or(0, |run| run.in_flight());
-        metrics.dead_letter_count = self.metrics.dead_letters.get();
+        metrics.in_flight = running.map_or(0, |run| run.in_flight());
+        let letters = self.bus.dead_letters().total_made();
+        let before = self.metrics.dead_letters_before.get();
+        metrics.dead_letter_count = letters.saturating_sub(before);
         metrics.wait_time = self.metrics.wait_time.snapshot();
         metrics.handling_time = self.metrics.handling_time.snapshot();
         metrics.usage_per_agent = per_agent(&entries, |entry| entry.usage());
-        for usage in metrics.usage_per_agent.values() {
-            metrics.usage += *usage;
-        }
+        metrics.usage = self.metrics.usage();
         metrics
     }
 }

@@ -176,10 +176,11 @@ async fn ask_a_person(host: &AttemptHost, call: &ToolCall, reason: &str) -> Deci
         agent: host.agent.entry.id,
         call: call.clone(),
     });
-    match host.waiting(timeout(wait, answered)).await {
-        Ok(Ok(true)) => judge(host, call, true),
-        Ok(Ok(false)) => Decision::deny("a person denied it"),
-        Ok(Err(_)) | Err(_) => Decision::deny(format!("nobody answered within {}", spoken(wait))),
+    match host.waiting_in_turn(timeout(wait, answered)).await {
+        Some(Ok(Ok(true))) => judge(host, call, true),
+        Some(Ok(Ok(false))) => Decision::deny("a person denied it"),
+        Some(_) => Decision::deny(format!("nobody answered within {}", spoken(wait))),
+        None => Decision::deny("the run is over"),
     }
 }
 

@@ -19,6 +19,8 @@ pub struct AgentRegistry {
     agents: DashMap<AgentId, Arc<Entry>>,
     /// The agents of each name, the first registered first.
     names: RwLock<BTreeMap<String, Vec<AgentId>>>,
+    /// Agents that failed since the last start, which need not look at all agents to find them.
+    failed: Mutex<Vec<AgentId>>,
     events: EventHub,
 }
 
@@ -143,6 +145,14 @@ impl AgentRegistry {
         drop(names);
         self.events.emit(Severity::Info, || EventKind::Unregistered { agent });
         Some(entry)
+    }
+
+    pub(crate) fn note_failed(&self, agent: AgentId) {
+        lock(&self.failed).push(agent);
+    }
+
+    pub(crate) fn take_failed(&self) -> Vec<AgentId> {
+        std::mem::take(&mut *lock(&self.failed))
     }
 
     pub(crate) fn entry(&self, agent: AgentId) -> Option<Arc<Entry>> {

@@ -1,10 +1,12 @@
 //! One run, from its start to its end: the driver that owns clocks, timers and tasks.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use orch_bus::{Announce, Attachment, Mailbox};
+use orch_bus::{Announce, Attachment, Delivery};
+use orch_connect::{ConnectError, DynConnector};
 use orch_core::{AgentId, AgentStatus, EventKind, Severity, StopReason, Timestamp};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -18,7 +20,11 @@ use crate::orchestrator::Inner;
 use crate::permission;
 use crate::registry::Entry;
 use crate::scheduler::{Core, Phase};
+use crate::turn::text_of;
 use crate::worker;
+
+/// What drives an agent, or why it cannot run.
+type CanRun = Result<Arc<dyn DynConnector>, ConnectError>;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +63,7 @@ pub(crate) struct Run {
     is_let_go: AtomicBool,
     /// A copy of what the core counts, for readers that must not take its lock.
     n_in_flight: AtomicUsize,
+    highest_round: AtomicU64,
 }
 
 impl Run {
@@ -84,6 +91,7 @@ impl Run {
             report: watch::Sender::new(None),
             is_let_go: AtomicBool::new(false),
             n_in_flight: AtomicUsize::new(0),
+            highest_round: AtomicU64::new(0),
         }
     }
 
@@ -96,6 +104,15 @@ impl Run {
         self.n_in_flight.store(n, Ordering::Relaxed);
     }
 
+    /// The highest round of hand-outs so far.
+    pub(crate) fn highest_round(&self) -> u64 {
+        self.highest_round.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_rounds(&self, highest: u64) {
+        self.highest_round.store(highest, Ordering::Relaxed);
+    }
+
     /// Notes that nobody waits for the answer of `start` any more.
     pub(crate) fn let_go(&self) {
         self.is_let_go.store(true, Ordering::Release);
@@ -104,6 +121,11 @@ impl Run {
     /// Whether somebody waits for the answer of `start`, or it goes on.
     pub(crate) fn is_wanted(&self) -> bool {
         !self.is_let_go.load(Ordering::Acquire)
+    }
+
+    /// How it ended, once everything of it is put away.
+    pub(crate) fn report(&self) -> Option<StopReport> {
+        self.report.borrow().clone()
     }
 
     /// Whether everything of it is put away.
@@ -115,15 +137,22 @@ impl Run {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes what one agent needs in this run. Whether it can run is asked here, once.
-    pub(crate) fn meet(&self, entry: Arc<Entry>, mailbox: Arc<Mailbox>) -> Agent {
-        let connector = self.options.connectors.get(&entry.config.connector_type);
-        let connector = connector.and_then(|connector| {
-            connector.check(&entry.config)?;
-            permission::keep_policies(&self.inner, entry.id, &entry.config)?;
+    /// What drives an agent, or why it cannot run; asked once in a run. A panic of the check is such
+    /// a reason.
+    pub(crate) fn connector_of<'a>(&self, agent: &'a Agent) -> &'a CanRun {
+        let check = || {
+            let Entry { id, config, .. } = &*agent.entry;
+            let connector = self.options.connectors.get(&config.connector_type)?;
+            connector.check(config)?;
+            permission::keep_policies(&self.inner, *id, config)?;
             Ok(connector)
-        });
-        Agent::new(entry, mailbox, connector)
+        };
+        agent.connector(|| {
+            catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|panic| {
+                let error = format!("its check panicked: {}", text_of(&*panic));
+                Err(ConnectError::OpenFailed { error, transient: false })
+            })
+        })
     }
 
     pub(crate) fn wake_a_worker(&self) {
@@ -160,15 +189,17 @@ impl Run {
         for _ in 0..n_workers() {
             self.tasks.spawn(worker::work(self.clone()));
         }
+        let unless_it_ends = Cleanup(&self);
         let reason = self.until_ended().await;
         let report = self.put_away(reason.clone()).await;
-        self.inner.metrics.iterations.raise_to(self.lock().highest_round());
+        self.inner.metrics.iterations.raise_to(self.highest_round());
         self.inner
             .bus
             .events()
             .emit(Severity::Info, || EventKind::Stopped { run: self.number, reason });
         self.attachment.detach();
         self.report.send_replace(Some(report));
+        drop(unless_it_ends);
     }
 
     async fn until_ended(&self) -> StopReason {
@@ -238,9 +269,7 @@ impl Run {
             let mut core = self.lock();
             (core.agents(), core.clear(), core.busy_agents())
         };
-        for delivery in deliveries {
-            delivery.put_back();
-        }
+        deliveries.into_iter().for_each(Delivery::put_back);
         self.close_sessions(&agents).await;
         for agent in &agents {
             if !still_running.contains(&agent.entry.id) {
@@ -286,6 +315,30 @@ impl Run {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+}
+
+/// Puts a run away whose driver is dropped half-way, as the end of a tokio runtime drops it, or
+/// panics. Without this its bus would be taken for ever.
+struct Cleanup<'a>(&'a Run);
+
+impl Drop for Cleanup<'_> {
+    fn drop(&mut self) {
+        let Self(run) = *self;
+        if run.is_finished() {
+            return;
+        }
+        run.cut.cancel();
+        run.tasks.close();
+        let (deliveries, still_running) = {
+            let mut core = run.lock();
+            run.end(&mut core, StopReason::ManualStop);
+            (core.clear().0, core.busy_agents())
+        };
+        deliveries.into_iter().for_each(Delivery::put_back);
+        run.attachment.detach();
+        let reason = StopReason::ManualStop;
+        run.report.send_replace(Some(StopReport { reason, still_running }));
     }
 }
 

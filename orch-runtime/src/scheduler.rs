@@ -19,7 +19,6 @@ use orch_core::{
     Severity, StopReason, Timestamp,
 };
 use orch_policy::{RestartDecision, Restarts};
-use tokio::sync::oneshot;
 
 use crate::agent_state::{Agent, AgentState, Parked, Stage, Taken};
 use crate::guards::{Admit, Guards};
@@ -27,7 +26,7 @@ use crate::metrics::saturate;
 use crate::options::FailurePolicy;
 use crate::ready::ReadySet;
 use crate::run::Run;
-use crate::slot::Slot;
+use crate::slot::{Slot, SlotHolder};
 use crate::verdict::{AgentFails, Verdict};
 
 /// Where a run stands.
@@ -45,7 +44,7 @@ enum Waiter {
     /// An agent that may take a message.
     Agent(usize),
     /// A handler that has waited and wants to go on.
-    Handler(oneshot::Sender<Slot>),
+    Handler(Arc<SlotHolder>),
 }
 
 #[derive(Debug)]
@@ -63,6 +62,20 @@ pub(crate) struct Core {
     failed: Vec<(AgentId, String)>,
     /// Mailboxes that announced themselves and belong to no registered agent.
     foreign: Vec<Arc<Mailbox>>,
+    /// Whether a message was above the limit of iterations.
+    is_capped: bool,
+    /// What whoever holds the lock does after it, because it may call code that is not ours.
+    after: After,
+}
+
+/// What is done after the lock.
+#[derive(Debug, Default)]
+#[must_use]
+struct After {
+    /// Deliveries that go back into their mailboxes.
+    put_back: Vec<Delivery>,
+    /// Guards that tripped.
+    tripped: Vec<EventKind>,
 }
 
 /// A message on its way into a handler.
@@ -133,6 +146,8 @@ impl Core {
             guards,
             failed: Vec::new(),
             foreign: Vec::new(),
+            is_capped: false,
+            after: After::default(),
         }
     }
 
@@ -155,8 +170,8 @@ impl Core {
         self.agents.iter().map(|state| state.agent.clone()).collect()
     }
 
-    /// Takes out what waits between attempts or above a limit, to be put back, and all mailboxes
-    /// that this run looked at.
+    /// Takes out what waits between attempts or above a limit, to be put back (the last one first,
+    /// which needs no search for its place), and all mailboxes that this run looked at.
     pub(crate) fn clear(&mut self) -> (Vec<Delivery>, Vec<Arc<Mailbox>>) {
         self.timers.clear();
         let mut deliveries = Vec::new();
@@ -166,6 +181,7 @@ impl Core {
             deliveries.append(&mut state.capped);
             mailboxes.push(state.agent.mailbox.clone());
         }
+        deliveries.reverse();
         (deliveries, mailboxes)
     }
 
@@ -196,10 +212,11 @@ impl Core {
 
     /// Why a run ends in which nothing is left to do.
     fn reason_at_rest(&self) -> StopReason {
-        if self.agents.iter().any(|state| !state.capped.is_empty()) {
+        if self.is_stuck_above_iterations() {
             return StopReason::MaxIterations;
         }
-        match self.failed.first() {
+        let is_there = |agent: &AgentId| !self.agents[self.index[agent]].agent.entry.is_gone();
+        match self.failed.iter().find(|(agent, _)| is_there(agent)) {
             Some((agent_id, error)) => {
                 StopReason::AgentError { agent_id: *agent_id, error: error.clone() }
             }
@@ -207,9 +224,14 @@ impl Core {
         }
     }
 
+    /// Nothing is in flight or ready, and no backoff will end: what is parked all the same belongs
+    /// to agents that take nothing any more, and goes back when the run ends.
     fn is_at_rest(&self) -> bool {
-        let parked = || self.agents.iter().any(|state| !state.parked.is_empty());
-        self.in_flight == 0 && self.ready.is_empty() && self.timers.is_empty() && !parked()
+        self.in_flight == 0 && self.ready.is_empty() && self.timers.is_empty()
+    }
+
+    fn is_stuck_above_iterations(&self) -> bool {
+        self.is_capped && self.agents.iter().any(AgentState::is_capped)
     }
 }
 
@@ -234,7 +256,7 @@ impl Run {
         let i = core.agents.len();
         core.index.insert(entry.id, i);
         let restarts = Restarts::new(self.options.intensity);
-        let agent = Arc::new(self.meet(entry, mailbox.clone()));
+        let agent = Arc::new(Agent::new(entry, mailbox.clone()));
         core.agents.push(AgentState::new(agent, restarts));
         Some(i)
     }
@@ -247,16 +269,33 @@ impl Run {
         }
         let now = self.clock.now();
         self.look_at_announced(&mut core, now);
-        if let Some((out, slot)) = self.pick(&mut core, now) {
-            let more = core.running < self.options.max_concurrency && !core.ready.is_empty();
-            drop(core);
-            if more {
-                self.wake_a_worker();
-            }
-            return Next::HandOut(out, slot);
+        let picked = self.pick(&mut core, now);
+        if picked.is_none() {
+            self.end_at_rest(&mut core);
         }
-        self.end_at_rest(&mut core);
-        if matches!(core.phase, Phase::Ended(_)) { Next::Ended } else { Next::Wait }
+        let more = core.running < self.options.max_concurrency && !core.ready.is_empty();
+        let has_ended = matches!(core.phase, Phase::Ended(_));
+        let after = std::mem::take(&mut core.after);
+        drop(core);
+        self.after_the_lock(after);
+        match picked {
+            Some((out, slot)) => {
+                if more {
+                    self.wake_a_worker();
+                }
+                Next::HandOut(out, slot)
+            }
+            None if has_ended => Next::Ended,
+            None => Next::Wait,
+        }
+    }
+
+    fn after_the_lock(&self, after: After) {
+        let After { put_back, tripped } = after;
+        put_back.into_iter().rev().for_each(Delivery::put_back);
+        for guard in tripped {
+            self.inner.bus.events().emit(Severity::Warn, || guard);
+        }
     }
 
     /// The next message to handle, if there is a slot; slots for handlers that waited are given out
@@ -268,8 +307,8 @@ impl Run {
                 Waiter::Agent(i) => i,
                 Waiter::Handler(handler) => {
                     core.running += 1;
-                    if let Err(slot) = handler.send(Slot::new(self.clone())) {
-                        // The handler was cut off meanwhile.
+                    if let Err(slot) = handler.grant(Slot::new(self.clone())) {
+                        // The handler waits again, or its turn is over.
                         slot.forget();
                         core.running -= 1;
                     }
@@ -301,6 +340,7 @@ impl Run {
             core.agents[i].in_flight += 1;
             core.in_flight += 1;
             self.count_in_flight(core.in_flight);
+            self.count_rounds(core.highest_round());
         }
         core.refresh(i, now);
         out
@@ -329,21 +369,18 @@ impl Run {
                 Some(self.out(i, agent, delivery, accepted, round, now))
             }
             Admit::AboveIterations { round } => {
-                if core.agents.iter().all(|state| state.capped.is_empty()) {
-                    self.guard_tripped(
-                        "max_iterations",
-                        round,
-                        core.guards.limit().max_iterations.into(),
-                        None,
-                    );
-                }
                 core.agents[i].capped.push(delivery);
+                if !std::mem::replace(&mut core.is_capped, true) {
+                    let limit = core.guards.limit().max_iterations.into();
+                    core.after.tripped.push(tripped("max_iterations", round, limit, None));
+                }
                 None
             }
             Admit::TooManyMessages { count } => {
                 let agent_id = state.agent.entry.id;
-                delivery.put_back();
-                self.guard_tripped("max_messages_per_agent", count + 1, count, Some(agent_id));
+                core.after.put_back.push(delivery);
+                let guard = "max_messages_per_agent";
+                core.after.tripped.push(tripped(guard, count + 1, count, Some(agent_id)));
                 let count = saturate(count);
                 self.drain(core, StopReason::MaxMessagesPerAgent { agent_id, count });
                 None
@@ -354,7 +391,9 @@ impl Run {
     fn begin_again(&self, core: &mut Core, i: usize, parked: Parked, now: Timestamp) -> HandOut {
         let agent = core.agents[i].agent.clone();
         let Parked { delivery, state, due: _, round, errors } = parked;
-        HandOut { errors, ..self.out(i, agent, delivery, state, round, now) }
+        // It may have waited for a slot since its backoff was over.
+        let is_expired = delivery.is_expired(now);
+        HandOut { errors, is_expired, ..self.out(i, agent, delivery, state, round, now) }
     }
 
     fn out(
@@ -396,6 +435,18 @@ impl Run {
         let now = self.clock.now();
         let Settling { index: i, delivery, state, round, errors, verdict, session_ended, slot } =
             settling;
+        // What goes for good goes before the lock, and what comes back before the agent is free.
+        let kept = match verdict {
+            Verdict::Ack | Verdict::GiveUp { .. } => {
+                delivery.settle();
+                None
+            }
+            Verdict::PutBack => {
+                delivery.put_back();
+                None
+            }
+            Verdict::Retry { .. } => Some(delivery),
+        };
         let mut core = self.lock();
         if let Some(slot) = slot {
             slot.forget();
@@ -406,7 +457,6 @@ impl Run {
         let fate = match verdict {
             Verdict::Ack => {
                 state.apply(DeliveryEvent::Ack).expect(legal);
-                delivery.settle();
                 if session_ended {
                     self.supervise_restart(&mut core, i, now)
                 } else {
@@ -415,20 +465,17 @@ impl Run {
             }
             Verdict::PutBack => {
                 state.apply(DeliveryEvent::PutBack).expect(legal);
-                delivery.put_back();
                 AgentFate::GoesOn
             }
             Verdict::Retry { at, .. } => {
                 let state = state.apply(DeliveryEvent::Nack { retry_at: at }).expect(legal);
-                core.timers.insert((at, i));
-                core.agents[i].parked.push(Parked { delivery, state, due: at, round, errors });
-                // The driver sleeps until the first timer.
-                self.signal.notify_one();
+                let delivery = kept.expect("kept above for another attempt");
+                let parked = Parked { delivery, state, due: at, round, errors };
+                self.park(&mut core, i, parked);
                 AgentFate::GoesOn
             }
             Verdict::GiveUp { error, agent_fails, reason } => {
                 state.apply(DeliveryEvent::GiveUp).expect(legal);
-                delivery.settle();
                 let error = error.unwrap_or_else(|| reason.to_string());
                 self.supervise_failure(&mut core, i, agent_fails, error, now)
             }
@@ -441,7 +488,24 @@ impl Run {
         let state = &core.agents[i];
         let rests = state.in_flight == 0 && state.stage != Stage::Failed;
         let is_idle = rests && state.agent.entry.set_status(&AgentStatus::Idle);
+        let after = std::mem::take(&mut core.after);
+        drop(core);
+        self.after_the_lock(after);
         Settled { fate, is_idle }
+    }
+
+    /// Keeps a message until its backoff is over. If its agent takes nothing any more, or the run has
+    /// ended, nobody would ever look at it here: it goes back.
+    fn park(&self, core: &mut Core, i: usize, parked: Parked) {
+        let has_ended = matches!(core.phase, Phase::Ended(_));
+        if has_ended || core.agents[i].stage != Stage::Active {
+            core.after.put_back.push(parked.delivery);
+            return;
+        }
+        core.timers.insert((parked.due, i));
+        core.agents[i].parked.push(parked);
+        // The driver sleeps until the first timer.
+        self.signal.notify_one();
     }
 
     fn leave(&self, core: &mut Core, i: usize) {
@@ -452,14 +516,19 @@ impl Run {
 
     /// Counts an attempt out that was dropped before it was settled, and fails its agent: the
     /// message went back, and would do the same again.
-    pub(crate) fn abandon(&self, i: usize) {
+    pub(crate) fn abandon(&self, i: usize) -> AgentFate {
         let mut core = self.lock();
         self.leave(&mut core, i);
+        let mut fate = AgentFate::GoesOn;
         if !matches!(core.phase, Phase::Ended(_)) {
-            self.fail(&mut core, i, "an attempt of it was abandoned".to_owned());
+            fate = self.fail(&mut core, i, "an attempt of it was abandoned".to_owned());
             core.refresh(i, self.clock.now());
             self.end_at_rest(&mut core);
         }
+        let after = std::mem::take(&mut core.after);
+        drop(core);
+        self.after_the_lock(after);
+        fate
     }
 
     fn supervise_failure(
@@ -500,9 +569,10 @@ impl Run {
         let agent_id = state.agent.entry.id;
         state.agent.entry.set_status(&AgentStatus::Failed { reason: error.clone() });
         // What waits between attempts of a failed agent waits in its mailbox.
-        state.parked.clear();
+        core.after.put_back.extend(state.parked.drain(..).map(|parked| parked.delivery));
         core.timers.retain(|(_, of)| *of != i);
         core.failed.push((agent_id, error.clone()));
+        self.inner.registry.note_failed(agent_id);
         if self.options.failure_policy == FailurePolicy::StopOnFirst {
             self.drain(core, StopReason::AgentError { agent_id, error: error.clone() });
         }
@@ -510,8 +580,8 @@ impl Run {
     }
 
     /// Stops handing messages to an agent that was retired, and answers what waited between its
-    /// attempts or above a limit.
-    pub(crate) fn forget_agent(&self, agent: AgentId) -> Vec<Delivery> {
+    /// attempts or above a limit, with the errors of its attempts.
+    pub(crate) fn forget_agent(&self, agent: AgentId) -> Vec<(Delivery, Vec<AttemptError>)> {
         let now = self.clock.now();
         let mut core = self.lock();
         let Some(&i) = core.index.get(&agent) else { return Vec::new() };
@@ -519,8 +589,9 @@ impl Run {
         core.timers.retain(|(_, of)| *of != i);
         core.failed.retain(|(failed, _)| *failed != agent);
         let state = &mut core.agents[i];
-        let mut left: Vec<Delivery> = state.parked.drain(..).map(|p| p.delivery).collect();
-        left.append(&mut state.capped);
+        let parked = state.parked.drain(..).map(|parked| (parked.delivery, parked.errors));
+        let mut left: Vec<_> = parked.collect();
+        left.extend(state.capped.drain(..).map(|delivery| (delivery, Vec::new())));
         core.refresh(i, now);
         drop(core);
         // Nothing may be left to do now, and only a worker notices.
@@ -543,12 +614,10 @@ impl Run {
         self.wake_a_worker();
     }
 
-    /// Waits for a slot, in the order of urgency.
-    pub(crate) async fn ask_for_slot(&self, urgency: MessagePriority) -> Option<Slot> {
-        let (give, given) = oneshot::channel();
-        self.lock().ready.add(urgency, Waiter::Handler(give));
+    /// Puts a handler that has waited among those who are ready for a slot.
+    pub(crate) fn queue_for_slot(&self, urgency: MessagePriority, handler: Arc<SlotHolder>) {
+        self.lock().ready.add(urgency, Waiter::Handler(handler));
         self.wake_a_worker();
-        given.await.ok()
     }
 
     pub(crate) fn give_slot_back(&self) {
@@ -574,9 +643,11 @@ impl Run {
     fn end_at_rest(&self, core: &mut Core) {
         let reason = match &core.phase {
             Phase::Draining(reason) if core.in_flight == 0 => reason.clone(),
-            Phase::Running
-                if !self.serves && core.is_at_rest() && !self.attachment.has_announced() =>
-            {
+            Phase::Running if core.is_at_rest() && !self.attachment.has_announced() => {
+                // One that serves waits for more, unless a guard is what it waits for.
+                if self.serves && !core.is_stuck_above_iterations() {
+                    return;
+                }
                 core.reason_at_rest()
             }
             _ => return,
@@ -593,17 +664,13 @@ impl Run {
         }
     }
 
-    fn guard_tripped(&self, guard: &str, figure: u64, limit: u64, agent: Option<AgentId>) {
-        self.inner.bus.events().emit(Severity::Warn, || EventKind::GuardTripped {
-            guard: guard.to_owned(),
-            figure,
-            limit,
-            agent,
-        });
-    }
-
     pub(crate) fn time_guard_tripped(&self) {
         let limit = self.options.guard.max_execution_time_ms;
-        self.guard_tripped("max_execution_time_ms", limit, limit, None);
+        let tripped = || tripped("max_execution_time_ms", limit, limit, None);
+        self.inner.bus.events().emit(Severity::Warn, tripped);
     }
+}
+
+fn tripped(guard: &str, figure: u64, limit: u64, agent: Option<AgentId>) -> EventKind {
+    EventKind::GuardTripped { guard: guard.to_owned(), figure, limit, agent }
 }

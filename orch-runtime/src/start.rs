@@ -26,7 +26,8 @@ pub(crate) async fn start(inner: &Arc<Inner>, serves: bool) -> Result<StopReason
 
 async fn wait_for_former(inner: &Inner, options: &Options) -> Result<(), StartError> {
     let Some(former) = inner.former() else { return Ok(()) };
-    if former.is_wanted() {
+    // Whoever waits for the answer of one that has ended has only not been polled yet.
+    if former.is_wanted() && !former.is_finished() {
         return Err(StartError::AlreadyRunning);
     }
     let gone = async {
@@ -57,11 +58,14 @@ fn prepare(
 
 /// Meets the agents that have messages waiting; the first that cannot run is the error.
 fn check_waiting(run: &Run) -> Result<(), StartError> {
-    let mut core = run.lock();
-    run.look_at_announced(&mut core, run.now());
-    for agent in core.agents() {
-        if let Err(error) = &agent.connector
-            && agent.mailbox.most_urgent().is_some()
+    let agents = {
+        let mut core = run.lock();
+        run.look_at_announced(&mut core, run.now());
+        core.agents()
+    };
+    for agent in agents {
+        if agent.mailbox.most_urgent().is_some()
+            && let Err(error) = run.connector_of(&agent)
         {
             return Err(StartError::CannotRun {
                 agent_id: agent.entry.id,
@@ -96,12 +100,11 @@ impl Drop for CutOff {
 impl Inner {
     /// Gives failed agents another chance, and lets their mailboxes announce what waits in them.
     fn revive_failed(&self) {
-        for entry in self.registry.entries() {
-            if entry.status().is_failed() {
-                self.set_status(&entry, &AgentStatus::Idle);
-                if let Some(mailbox) = self.bus.mailbox(entry.id) {
-                    mailbox.announce_if_waiting();
-                }
+        for agent in self.registry.take_failed() {
+            let Some(entry) = self.registry.entry(agent) else { continue };
+            self.set_status(&entry, &AgentStatus::Idle);
+            if let Some(mailbox) = self.bus.mailbox(agent) {
+                mailbox.announce_if_waiting();
             }
         }
     }

@@ -61,6 +61,8 @@ pub(crate) fn verdict(
 ) -> Verdict {
     match ended {
         Ended::Acked => Verdict::Ack,
+        // There is no mailbox any more that it could go back to.
+        Ended::Cut if about.is_retired => give_up(DeadLetterReason::Retired, None, AgentFails::No),
         Ended::Cut => Verdict::PutBack,
         Ended::Expired => give_up(DeadLetterReason::Expired, None, AgentFails::No),
         Ended::CannotRun(error) => {
@@ -148,6 +150,14 @@ mod tests {
     fn a_cut_attempt_never_counts() {
         let retry = RetryPolicy::default();
         assert_eq!(verdict(Ended::Cut, &about(4, &retry), &mut || 0), Verdict::PutBack);
+    }
+
+    #[test]
+    fn a_cut_attempt_of_a_retired_agent_has_nowhere_to_go_back_to() {
+        let retry = RetryPolicy::default();
+        let retired = Circumstances { is_retired: true, ..about(1, &retry) };
+        let verdict = verdict(Ended::Cut, &retired, &mut || 0);
+        assert_eq!(verdict, give_up(DeadLetterReason::Retired, None, AgentFails::No));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A worker takes what is ready and polls it in place; what has to wait becomes a task of its own.
 
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -9,6 +10,7 @@ use tokio::task::{unconstrained, yield_now};
 use crate::attempt;
 use crate::run::Run;
 use crate::scheduler::Next;
+use crate::turn::text_of;
 
 /// Messages between two yields to tokio's timers and I/O.
 const BATCH: u32 = 64;
@@ -48,17 +50,24 @@ async fn batch(run: &Arc<Run>) -> bool {
 }
 
 /// Polls an attempt once. If it is pending, it goes on as a task, which polls it at once with a
-/// waker of its own; the wake-up that this worker may get for it does no harm.
+/// waker of its own; the wake-up that this worker may get for it does no harm. A panic beside the
+/// handler (an observer's) ends the attempt, as it does in a task, and not the worker.
 async fn poll_in_place<F>(run: &Arc<Run>, mut attempt: std::pin::Pin<Box<F>>)
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let poll = |cx: &mut std::task::Context<'_>| {
         // What the handler sends is looked at by this worker next, so it wakes nobody.
-        Poll::Ready(run.attachment.quietly(|| attempt.as_mut().poll(cx)))
+        let poll = || run.attachment.quietly(|| attempt.as_mut().poll(cx));
+        Poll::Ready(catch_unwind(AssertUnwindSafe(poll)))
     };
-    if poll_fn(poll).await.is_pending() {
-        run.tasks.spawn(attempt);
+    match poll_fn(poll).await {
+        Ok(Poll::Ready(())) => {}
+        Ok(Poll::Pending) => drop(run.tasks.spawn(attempt)),
+        Err(panic) => {
+            let error = text_of(&*panic);
+            tracing::error!(target: "orch", error, "an attempt panicked outside of its handler");
+        }
     }
 }
 

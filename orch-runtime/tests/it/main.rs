@@ -1,3 +1,18 @@
 //! The public surface of the runtime.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod asks;
 mod dispatch;
+mod failures;
+mod family;
+mod guards;
+mod messages;
+mod observability;
+mod retries;
+mod routing;
+mod spec;
+mod starting;
+mod stop;
+mod support;
+mod tools;
