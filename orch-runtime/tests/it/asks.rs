@@ -73,7 +73,9 @@ async fn two_questions_at_once_with_one_slot_are_both_answered() {
     spawn(&orchestrator, "b", "answer").await;
     spawn(&orchestrator, "c", "flaky").await;
     send(&orchestrator, a, "go").await;
+    let started = tokio::time::Instant::now();
     assert_eq!(run(&orchestrator).await, StopReason::Completed);
+    assert!(started.elapsed() < ms(200), "no question timed out: {:?}", started.elapsed());
     assert_eq!(log.lines(), ["1 2"]);
 }
 
