@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orch_core::Failure;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
@@ -30,11 +30,17 @@ use super::lines::Lines;
 #[cfg(target_os = "linux")]
 use crate::keeper;
 #[cfg(target_os = "linux")]
+use rustix::net::SendFlags;
+#[cfg(target_os = "linux")]
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 /// How long killed processes may take to be gone. Only one that hangs in the kernel takes longer
 /// than a moment.
 const KILL_MAX: Duration = Duration::from_secs(10);
+/// How long a killed group is waited for, and how often it is looked at: a system whose first process
+/// does not reap orphans keeps their zombies in it for ever.
+const GROUP_MAX: Duration = Duration::from_secs(2);
+const GROUP_PAUSE: Duration = Duration::from_millis(2);
 /// How long pipes may stay open after the program and all that was contained is gone. Only a
 /// process that got away holds one open.
 pub(super) const DRAIN_MAX: Duration = Duration::from_secs(1);
@@ -300,8 +306,10 @@ impl Process {
                     Order::Term => keeper::Command::Term,
                     Order::Kill => keeper::Command::Kill,
                 };
-                // It fails if the keeper is gone, which the watcher sees too.
-                let _ = socket.try_write(&[command.to_byte()]);
+                // Not by tokio, which refuses to write before its first look at the socket. It
+                // fails if the keeper is gone, which the watcher sees too.
+                let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+                let _ = rustix::net::send(socket.as_ref(), &[command.to_byte()], flags);
             }
             Control::Group(group) => {
                 let signal = match order {
@@ -338,11 +346,18 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // A keeper sees its socket close.
-        if let Control::Group(_) = self.control
-            && !self.status.borrow().over
-        {
-            self.order(Order::Kill);
+        if self.status.borrow().over {
+            return;
+        }
+        match &self.control {
+            // It sees its socket close; unless its program has stopped it.
+            #[cfg(target_os = "linux")]
+            Control::Keeper { keeper: Some(keeper), .. } => {
+                let _ = rustix::process::pidfd_send_signal(keeper, Signal::CONT);
+            }
+            #[cfg(target_os = "linux")]
+            Control::Keeper { keeper: None, .. } => {}
+            Control::Group(_) => self.order(Order::Kill),
         }
     }
 }
@@ -365,10 +380,18 @@ async fn watch_group(mut child: Child, group: Pid, status: watch::Sender<Status>
     let ended = child.wait().await;
     // The number of a group is not used again while a process is in it.
     let _ = kill_process_group(group, Signal::KILL);
+    let _ = tokio::time::timeout(GROUP_MAX, emptied(group)).await;
     status.send_modify(|status| {
         status.exit = ended.ok().map(exit_of);
         (status.empty, status.over) = (true, true);
     });
+}
+
+/// Waits until a killed group is empty. Whoever inherited its orphans reaps them, sooner or later.
+async fn emptied(group: Pid) {
+    while test_kill_process_group(group).is_ok() {
+        tokio::time::sleep(GROUP_PAUSE).await;
+    }
 }
 
 fn exit_of(status: std::process::ExitStatus) -> Exit {

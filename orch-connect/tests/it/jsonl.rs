@@ -293,7 +293,7 @@ async fn a_program_that_floods_before_it_reads_does_not_hang() {
 #[tokio::test]
 async fn a_program_that_never_reads_its_answers_is_a_failure() {
     // Each refusal names the agent that is not there: a kilobyte for which nobody reads.
-    let script = r#"name=$(printf '%01000d' 0)
+    let script = r#"read -r message; name=$(printf '%01000d' 0)
         yes '{"type":"send","to":"'$name'","content":""}'"#;
     let settings = json!({ "command": ["sh", "-c", script], "mode": "jsonl" });
     let mut session = open_program(settings).await;
