@@ -3,13 +3,15 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use orch_core::AgentMessage;
+use orch_core::{AgentMessage, AttemptError};
 
 use crate::mailbox::Mailbox;
 
 /// A message that was checked out of its mailbox, and its place there.
 ///
-/// Dropping it puts the message back, so that a handler that is cut off loses nothing.
+/// Dropping it puts the message back, so that a handler that is cut off loses nothing. The attempts
+/// that were [noted](Self::note_attempt) go back with it, so that a limit on them holds however often
+/// a message is put back.
 #[derive(Debug)]
 #[must_use = "dropping a delivery puts its message back"]
 pub struct Delivery {
@@ -17,11 +19,41 @@ pub struct Delivery {
     /// Invariant: `Some` until the delivery is consumed.
     message: Option<AgentMessage>,
     ticket: u64,
+    attempts: Attempts,
+}
+
+/// Failed attempts, oldest first. Most messages have none, so there is nothing to point to.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts(Option<Box<Failed>>);
+
+#[derive(Debug, Default)]
+struct Failed(Vec<AttemptError>);
+
+impl Attempts {
+    pub(crate) fn as_slice(&self) -> &[AttemptError] {
+        self.0.as_ref().map_or(&[], |failed| &failed.0)
+    }
 }
 
 impl Delivery {
-    pub(crate) fn new(mailbox: Arc<Mailbox>, message: AgentMessage, ticket: u64) -> Self {
-        Self { mailbox, message: Some(message), ticket }
+    pub(crate) fn new(
+        mailbox: Arc<Mailbox>,
+        message: AgentMessage,
+        ticket: u64,
+        attempts: Attempts,
+    ) -> Self {
+        Self { mailbox, message: Some(message), ticket, attempts }
+    }
+
+    /// The attempts at it that failed, oldest first, those before it was put back included.
+    #[must_use]
+    pub fn attempts(&self) -> &[AttemptError] {
+        self.attempts.as_slice()
+    }
+
+    /// Notes an attempt that failed.
+    pub fn note_attempt(&mut self, attempt: AttemptError) {
+        self.attempts.0.get_or_insert_default().0.push(attempt);
     }
 
     /// The mailbox that it came from.
@@ -56,7 +88,7 @@ impl Deref for Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         if let Some(message) = self.message.take() {
-            self.mailbox.take_back(message, self.ticket);
+            self.mailbox.take_back(message, self.ticket, std::mem::take(&mut self.attempts));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use orch_core::{AgentId, AgentMessage, DeadLetterReason};
+use orch_core::{AgentId, AgentMessage, DeadLetter, DeadLetterReason, Timestamp};
 
 use crate::bus::MessageBus;
 use crate::error::SendError;
@@ -97,7 +97,8 @@ impl MessageBus {
     pub fn keep_refused(&self, error: SendError) {
         let reason = DeadLetterReason::Refused { error: error.to_string() };
         let message = error.into_message();
-        self.home().give_up(message.to(), message, reason);
+        let letter = DeadLetter::new(message, reason, Timestamp::now());
+        self.home().give_up(letter.message.to(), letter);
     }
 }
 

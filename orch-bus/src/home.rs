@@ -3,9 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use orch_core::{
-    AgentId, AgentMessage, DeadLetter, DeadLetterReason, EventHub, EventKind, Severity, Timestamp,
-};
+use orch_core::{AgentId, DeadLetter, EventHub, EventKind, Severity};
 
 use crate::admission::Admission;
 use crate::counter::Counter;
@@ -73,17 +71,19 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// Makes a dead letter of a message that `agent` was to handle, and tells so, as nobody else
+    /// Keeps a dead letter of a message that `agent` was to handle, and tells so, as nobody else
     /// knows of it.
-    pub(crate) fn give_up(&self, agent: AgentId, message: AgentMessage, reason: DeadLetterReason) {
-        let id = message.id();
-        self.dead_letters.add(DeadLetter::new(message, reason.clone(), Timestamp::now()));
+    pub(crate) fn give_up(&self, agent: AgentId, letter: DeadLetter) {
+        let (message, reason) = (letter.message.id(), letter.reason.clone());
+        let attempts = u32::try_from(letter.attempts.len()).unwrap_or(u32::MAX);
+        let error = letter.attempts.last().map(|attempt| attempt.error.clone());
+        self.dead_letters.add(letter);
         self.events.emit(Severity::Warn, || EventKind::DeadLettered {
             agent,
-            message: id,
+            message,
             reason,
-            attempts: 0,
-            error: None,
+            attempts,
+            error,
         });
     }
 }

@@ -18,11 +18,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use orch_core::{AgentId, AgentMessage, DeadLetterReason, MessagePriority, PriorityDepth};
+use orch_core::{
+    AgentId, AgentMessage, DeadLetter, DeadLetterReason, MessagePriority, PriorityDepth, Timestamp,
+};
 use tokio::sync::Notify;
 
 use crate::dead_letters::DeadLetters;
-use crate::delivery::Delivery;
+use crate::delivery::{Attempts, Delivery};
 use crate::home::Home;
 use crate::lane::{Chain, Stack};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, Point, pass};
@@ -68,6 +70,15 @@ struct Parcel {
     message: AgentMessage,
     /// The number of its first check-out, from 1; 0 if it was never checked out.
     ticket: u64,
+    /// Those that failed before it was put back.
+    attempts: Attempts,
+}
+
+impl Parcel {
+    /// A message that was just sent.
+    fn new(message: AgentMessage) -> Self {
+        Self { message, ticket: 0, attempts: Attempts::default() }
+    }
 }
 
 /// Which arrivals announce the mailbox to the scheduler of its bus.
@@ -207,7 +218,8 @@ impl Mailbox {
         for priority in urgent {
             if let Some(parcel) = receiving.pop(priority, &self.lane(priority).inbox) {
                 self.lane(priority).held.fetch_add(1, Ordering::Relaxed);
-                return Some(Delivery::new(self.clone(), parcel.message, parcel.ticket));
+                let Parcel { message, ticket, attempts } = parcel;
+                return Some(Delivery::new(self.clone(), message, ticket, attempts));
             }
         }
         None
@@ -320,7 +332,7 @@ impl Mailbox {
     /// A caller that succeeds calls [`signal_arrival`](Self::signal_arrival) next.
     pub(crate) fn push_reserved(&self, message: AgentMessage) -> Result<(), AgentMessage> {
         let priority = message.priority();
-        match self.lane(priority).inbox.push(Parcel { message, ticket: 0 }) {
+        match self.lane(priority).inbox.push(Parcel::new(message)) {
             Ok(()) => {
                 self.home.sent.bump();
                 Ok(())
@@ -351,17 +363,24 @@ impl Mailbox {
 
     /// Takes a delivery back to where it was. Into a closed mailbox it cannot go: its message
     /// becomes a dead letter.
-    pub(crate) fn take_back(self: &Arc<Self>, message: AgentMessage, ticket: u64) {
+    pub(crate) fn take_back(
+        self: &Arc<Self>,
+        message: AgentMessage,
+        ticket: u64,
+        attempts: Attempts,
+    ) {
         let priority = message.priority();
         let mut receiving = self.take_turn();
         if receiving.closed {
             drop(receiving);
             self.settle(priority);
-            self.home.give_up(self.agent, message, DeadLetterReason::Retired);
+            let letter = DeadLetter::new(message, DeadLetterReason::Retired, Timestamp::now());
+            self.home.give_up(self.agent, letter.with_attempts(attempts.as_slice().to_vec()));
             return;
         }
+        let parcel = Parcel { message, ticket, attempts };
         let earlier = |other: &Parcel| other.ticket != 0 && other.ticket < ticket;
-        receiving.local[priority.lane()].insert_after_while(Parcel { message, ticket }, earlier);
+        receiving.local[priority.lane()].insert_after_while(parcel, earlier);
         self.lane(priority).held.fetch_sub(1, Ordering::Relaxed);
         drop(receiving);
         self.signal_arrival(priority);

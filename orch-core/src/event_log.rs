@@ -41,23 +41,25 @@ pub(crate) fn write(severity: Severity, event: &Event) {
         Kind::StatusChanged { agent, status } => line!(severity, %agent, ?status, "agent status"),
         Kind::RunStarted { run } => line!(severity, run, "orchestrator started"),
         Kind::Accepted { message } => line!(
-            severity, message = %message.id(), from = %message.from(), to = %message.to(),
+            severity, message_id = %message.id(), from = %message.from(), to = %message.to(),
             priority = %message.priority(), chain = %message.chain(), hop = message.hop(),
             bytes = message.content().len(), "message accepted"
         ),
         Kind::Started { agent, message, priority, attempt, round } => line!(
-            severity, %agent, %message, %priority, attempt, round, "message received"
+            severity, %agent, message_id = %message, %priority, attempt, round, "message received"
         ),
         Kind::Settled { agent, message, attempt, handling_ms, usage, .. } => line!(
-            severity, %agent, %message, attempt, handling_ms, tokens = usage.total_tokens(),
+            severity, %agent, message_id = %message, attempt, handling_ms, tokens = usage.total_tokens(),
             "message settled"
         ),
         Kind::RetryScheduled { agent, message, attempt, error, retry_at } => line!(
-            severity, %agent, %message, attempt, error = %safe(error), %retry_at, "attempt failed, retry scheduled"
+            severity, %agent, message_id = %message, attempt, error = %safe(error), %retry_at, "attempt failed, retry scheduled"
         ),
-        Kind::PutBack { agent, message } => line!(severity, %agent, %message, "message put back"),
+        Kind::PutBack { agent, message } => {
+            line!(severity, %agent, message_id = %message, "message put back")
+        }
         Kind::DeadLettered { agent, message, reason, attempts, error } => line!(
-            severity, %agent, %message, reason = %safe(&reason.to_string()), attempts,
+            severity, %agent, message_id = %message, reason = %safe(&reason.to_string()), attempts,
             error = error.as_deref().map(safe).map(tracing::field::display), "message is a dead letter"
         ),
         Kind::AgentFailed { agent, error } => {

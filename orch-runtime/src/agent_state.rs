@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use orch_bus::{Announce, Delivery, Mailbox};
 use orch_connect::{ConnectError, DynConnector, DynSession};
-use orch_core::{AttemptError, DeliveryState, MessagePriority, Timestamp};
+use orch_core::{DeliveryState, MessagePriority, Timestamp};
 use orch_policy::Restarts;
 
 use crate::guards::AgentCounts;
@@ -62,7 +62,6 @@ pub(crate) struct Parked {
     pub(crate) state: DeliveryState,
     pub(crate) due: Timestamp,
     pub(crate) round: u64,
-    pub(crate) errors: Vec<AttemptError>,
 }
 
 /// What an agent takes next.

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orch_bus::QuestionFailure;
+use orch_bus::{Delivery, QuestionFailure};
 use orch_connect::{Context, DynSession, SessionSpec};
 use orch_core::{
     AgentMessage, AgentStatus, AttemptError, Content, DeadLetter, DeadLetterReason, EventKind,
@@ -145,7 +145,7 @@ fn read(end: TurnEnd<Answered>, timeout_ms: u64) -> (Ended, Option<Content>, boo
 async fn settle(
     run: &Arc<Run>,
     host: &Arc<AttemptHost>,
-    out: HandOut,
+    mut out: HandOut,
     turned: Turned,
     handling: Duration,
     mut guard: Abandoned,
@@ -171,12 +171,11 @@ async fn settle(
         Some(session) => out.agent.keep_session(session),
         None => {}
     }
-    let mut errors = out.errors.clone();
     match &verdict {
         Verdict::Ack => pass_on(run, host, &out, output, handling).await,
         Verdict::Retry { at, error } => {
             run.inner.metrics.errors.bump();
-            errors.push(AttemptError::new(out.attempt, error.clone(), now));
+            out.delivery.note_attempt(AttemptError::new(out.attempt, error.clone(), now));
             tell_retry(run, &out, error, *at);
         }
         Verdict::PutBack => run.inner.bus.events().emit(Severity::Debug, || EventKind::PutBack {
@@ -186,9 +185,9 @@ async fn settle(
         Verdict::GiveUp { reason, error, .. } => {
             if let Some(error) = error {
                 run.inner.metrics.errors.bump();
-                errors.push(AttemptError::new(out.attempt, error.clone(), now));
+                out.delivery.note_attempt(AttemptError::new(out.attempt, error.clone(), now));
             }
-            give_up(run, host, &out.delivery, reason.clone(), errors.clone()).await;
+            give_up(run, host, &out.delivery, reason.clone()).await;
         }
     }
     let entry = out.agent.entry.clone();
@@ -197,7 +196,6 @@ async fn settle(
         delivery: out.delivery,
         state: out.state,
         round: out.round,
-        errors,
         verdict,
         session_ended: restarts,
         slot: host.take_slot(),
@@ -274,11 +272,11 @@ async fn pass_on(
 async fn give_up(
     run: &Arc<Run>,
     host: &Arc<AttemptHost>,
-    message: &AgentMessage,
+    delivery: &Delivery,
     reason: DeadLetterReason,
-    errors: Vec<AttemptError>,
 ) {
-    let letter = DeadLetter::new(message.clone(), reason, run.now()).with_attempts(errors);
+    let letter = DeadLetter::new(AgentMessage::clone(delivery), reason, run.now())
+        .with_attempts(delivery.attempts().to_vec());
     run.inner.keep_letter(letter.clone());
     if let Some(router) = &run.options.router {
         send_routed(run, host, routed(|| router.given_up(&letter))).await;

@@ -94,8 +94,9 @@ fn clear_out(inner: &Inner, agent: AgentId) {
     let left = inner.bus.remove_mailbox(agent);
     let parked = inner.running().map(|run| run.forget_agent(agent)).unwrap_or_default();
     inner.policy().remove(agent);
-    for (delivery, errors) in parked {
-        give_up(inner, delivery.settle(), errors);
+    for delivery in parked {
+        let attempts = delivery.attempts().to_vec();
+        give_up(inner, delivery.settle(), attempts);
     }
     for message in left {
         give_up(inner, message, Vec::new());
@@ -104,9 +105,9 @@ fn clear_out(inner: &Inner, agent: AgentId) {
 
 /// Makes a dead letter of a message, and sends what the router makes of it, without waiting for
 /// room: nobody is there who could.
-fn give_up(inner: &Inner, message: AgentMessage, errors: Vec<AttemptError>) {
+fn give_up(inner: &Inner, message: AgentMessage, attempts: Vec<AttemptError>) {
     let letter = DeadLetter::new(message, DeadLetterReason::Retired, Timestamp::now());
-    let mut letters = vec![letter.with_attempts(errors)];
+    let mut letters = vec![letter.with_attempts(attempts)];
     let mut n_given_up = 0;
     while let Some(letter) = letters.pop() {
         inner.keep_letter(letter.clone());

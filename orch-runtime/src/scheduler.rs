@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use orch_bus::{Delivery, Mailbox};
 use orch_core::{
-    AgentId, AgentStatus, AttemptError, DeliveryEvent, DeliveryState, EventKind, MessagePriority,
-    Severity, StopReason, Timestamp,
+    AgentId, AgentStatus, DeliveryEvent, DeliveryState, EventKind, MessagePriority, Severity,
+    StopReason, Timestamp,
 };
 use orch_policy::{RestartDecision, Restarts};
 
@@ -87,7 +87,6 @@ pub(crate) struct HandOut {
     pub(crate) state: DeliveryState,
     pub(crate) attempt: u32,
     pub(crate) round: u64,
-    pub(crate) errors: Vec<AttemptError>,
     pub(crate) now: Timestamp,
     /// Its deadline has come: it is not handled, but given up.
     pub(crate) is_expired: bool,
@@ -110,7 +109,6 @@ pub(crate) struct Settling {
     pub(crate) delivery: Delivery,
     pub(crate) state: DeliveryState,
     pub(crate) round: u64,
-    pub(crate) errors: Vec<AttemptError>,
     pub(crate) verdict: Verdict,
     /// Whether its session ended by itself although nothing failed.
     pub(crate) session_ended: bool,
@@ -354,7 +352,9 @@ impl Run {
         now: Timestamp,
     ) -> Option<HandOut> {
         let state = &mut core.agents[i];
-        let accepted = DeliveryState::accepted(Timestamp::default());
+        // Attempts that failed before it was put back count; those that were cut off do not.
+        let attempt = saturate(delivery.attempts().len() as u64).saturating_add(1);
+        let accepted = DeliveryState::Queued { attempt, ready_at: Timestamp::default() };
         if delivery.is_expired(now) {
             let round = state.counts.last_round;
             let agent = state.agent.clone();
@@ -390,10 +390,10 @@ impl Run {
 
     fn begin_again(&self, core: &mut Core, i: usize, parked: Parked, now: Timestamp) -> HandOut {
         let agent = core.agents[i].agent.clone();
-        let Parked { delivery, state, due: _, round, errors } = parked;
+        let Parked { delivery, state, due: _, round } = parked;
         // It may have waited for a slot since its backoff was over.
         let is_expired = delivery.is_expired(now);
-        HandOut { errors, is_expired, ..self.out(i, agent, delivery, state, round, now) }
+        HandOut { is_expired, ..self.out(i, agent, delivery, state, round, now) }
     }
 
     fn out(
@@ -422,7 +422,6 @@ impl Run {
             state,
             attempt,
             round,
-            errors: Vec::new(),
             now,
             is_expired: false,
             was_idle: false,
@@ -433,8 +432,7 @@ impl Run {
     /// take its next message.
     pub(crate) fn settle(&self, settling: Settling) -> Settled {
         let now = self.clock.now();
-        let Settling { index: i, delivery, state, round, errors, verdict, session_ended, slot } =
-            settling;
+        let Settling { index: i, delivery, state, round, verdict, session_ended, slot } = settling;
         // What goes for good goes before the lock, and what comes back before the agent is free.
         let kept = match verdict {
             Verdict::Ack | Verdict::GiveUp { .. } => {
@@ -470,7 +468,7 @@ impl Run {
             Verdict::Retry { at, .. } => {
                 let state = state.apply(DeliveryEvent::Nack { retry_at: at }).expect(legal);
                 let delivery = kept.expect("kept above for another attempt");
-                let parked = Parked { delivery, state, due: at, round, errors };
+                let parked = Parked { delivery, state, due: at, round };
                 self.park(&mut core, i, parked);
                 AgentFate::GoesOn
             }
@@ -580,8 +578,8 @@ impl Run {
     }
 
     /// Stops handing messages to an agent that was retired, and answers what waited between its
-    /// attempts or above a limit, with the errors of its attempts.
-    pub(crate) fn forget_agent(&self, agent: AgentId) -> Vec<(Delivery, Vec<AttemptError>)> {
+    /// attempts or above a limit.
+    pub(crate) fn forget_agent(&self, agent: AgentId) -> Vec<Delivery> {
         let now = self.clock.now();
         let mut core = self.lock();
         let Some(&i) = core.index.get(&agent) else { return Vec::new() };
@@ -589,9 +587,8 @@ impl Run {
         core.timers.retain(|(_, of)| *of != i);
         core.failed.retain(|(failed, _)| *failed != agent);
         let state = &mut core.agents[i];
-        let parked = state.parked.drain(..).map(|parked| (parked.delivery, parked.errors));
-        let mut left: Vec<_> = parked.collect();
-        left.extend(state.capped.drain(..).map(|delivery| (delivery, Vec::new())));
+        let mut left: Vec<_> = state.parked.drain(..).map(|parked| parked.delivery).collect();
+        left.append(&mut state.capped);
         core.refresh(i, now);
         drop(core);
         // Nothing may be left to do now, and only a worker notices.

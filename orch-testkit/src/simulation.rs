@@ -132,7 +132,9 @@ impl Report {
 }
 
 fn replay(seed: u64) -> String {
-    format!("seed {seed} fails; see it with ORCH_SIM_SEED={seed} cargo test -p orch-testkit")
+    format!(
+        "seed {seed} fails; see it with\n  ORCH_SIM_SEED={seed} cargo test -p orch-testkit every_seed -- --nocapture"
+    )
 }
 
 fn run(plan: Plan, sabotage: Option<Sabotage>) -> History {

@@ -271,3 +271,23 @@ async fn a_backoff_frees_the_slot() {
     assert_eq!(reason, StopReason::Completed);
     assert_eq!(lines, ["meanwhile"]);
 }
+
+/// Seen: a message that was stopped between two attempts had all its attempts again afterwards, so
+/// `max_retries` was passed by as many stops as there were. A delivery now carries its failed
+/// attempts with it wherever it goes.
+#[tokio::test(start_paused = true)]
+async fn attempts_that_failed_before_a_stop_count_after_it() {
+    let orchestrator = orchestrator().with_connector("fail", Scripted::new().fail("busy").repeat());
+    let a = orchestrator.spawn(config("a", "fail").with_max_retries(3)).await.unwrap();
+    send(&orchestrator, a, "x").await;
+    for n_stops in 1..=3 {
+        // Long enough for one attempt, shorter than the backoff after it.
+        let cut = tokio::time::timeout(ms(50), orchestrator.start()).await;
+        assert!(cut.is_err(), "stop {n_stops}");
+    }
+    let error = "busy".to_owned();
+    assert_eq!(run(&orchestrator).await, StopReason::AgentError { agent_id: a, error });
+    let letters = orchestrator.dead_letters();
+    let attempts: Vec<u32> = letters[0].attempts.iter().map(|it| it.attempt).collect();
+    assert_eq!(attempts, [1, 2, 3, 4]);
+}

@@ -123,7 +123,7 @@ async fn a_stop_puts_back_what_is_between_two_attempts() {
     };
     let (reason, ()) = tokio::join!(run(&orchestrator), later);
     assert_eq!(reason, StopReason::Completed);
-    assert_eq!(log.lines(), ["flaky 1", "flaky 1", "flaky 2", "next 1"]);
+    assert_eq!(log.lines(), ["flaky 1", "flaky 2", "next 1"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -361,7 +361,7 @@ async fn a_failure_after_the_end_of_its_run_puts_the_message_back() {
     let bus = orchestrator.bus().clone();
     eventually("the message is back", || bus.mailbox(a).unwrap().len() == 2).await;
     assert_eq!(start_when_it_can(&orchestrator).await, StopReason::Completed);
-    assert_eq!(log.lines(), ["unblocked 1", "unblocked 1", "unblocked 2", "after"]);
+    assert_eq!(log.lines(), ["unblocked 1", "unblocked 2", "unblocked 3", "after"]);
 }
 
 /// Seen: the tokio runtime was dropped in the middle of a run. The run never ended, so no other

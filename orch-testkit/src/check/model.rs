@@ -37,9 +37,10 @@ pub(super) struct Message {
     pub(super) origin: (u64, u64),
     pub(super) deadline: Option<u64>,
     pub(super) place: Place,
-    /// Attempts that failed.
+    /// Attempts that failed since it was sent (again), however often it was put back. Those that
+    /// were cut off do not count.
     pub(super) fails: u32,
-    /// How its last handler ended, and when.
+    /// How its last attempt ended, and when; `None` while one is under way.
     pub(super) last_end: Option<(HandlerEnd, u64)>,
     /// The output with which a handler acked it.
     pub(super) acked: Option<Option<String>>,
@@ -95,24 +96,12 @@ pub(super) struct Stop {
     pub(super) grace_ms: u64,
 }
 
-/// Whether the attempts of a message, and its backoff, outlive its being put back. As long as the
-/// runtime forgets both when a run ends (or the agent of a message in its backoff fails), a message
-/// begins anew in the next run.
-const ATTEMPTS_OUTLIVE_A_RUN: bool = false;
-
 /// Whether a handler that drops a call to its context, while that waits, has a slot again. As long
 /// as the runtime cannot take one there, such a handler goes on without, and is not counted until
 /// its next wait has returned.
 const DROPPED_WAITS_TAKE_A_SLOT: bool = false;
 
 impl Message {
-    fn put(&mut self, place: Place) {
-        self.place = place;
-        if self.waits() && !ATTEMPTS_OUTLIVE_A_RUN {
-            (self.fails, self.last_end) = (0, None);
-        }
-    }
-
     /// Whether it is in its mailbox.
     pub(super) fn waits(&self) -> bool {
         self.place == Place::Waiting
@@ -222,7 +211,7 @@ impl<'a> Model<'a> {
                 self.act(index);
             }
             EventKind::RetryScheduled { message, .. } => {
-                self.park(*message);
+                self.park(*message, now);
                 self.act(index);
             }
             EventKind::PutBack { message, .. } => {
@@ -251,8 +240,9 @@ impl<'a> Model<'a> {
         let run = self.run.as_ref().map_or(0, |run| run.number);
         let is_new = !self.messages.contains_key(&message.id());
         let origin = match cause.map(|cause| cause.place) {
-            Some(Place::Running { round, .. }) if is_new => (run, round),
-            // Sent again, or from outside.
+            Some(Place::Running { round, .. }) if is_new && !self.terms.has_router => (run, round),
+            // Sent again, or from outside. Or passed on: that may have waited for room for so long
+            // that its cause was given up, sent again and handed out anew meanwhile.
             _ => (message.origin().run, message.origin().round),
         };
         let sending = send_of(message.content()).and_then(|send| self.sends.get(&send));
@@ -277,6 +267,7 @@ impl<'a> Model<'a> {
         let is_fresh = !matches!(known.place, Place::Parked { .. });
         let is_expired = is_fresh && known.is_expired(now);
         known.place = Place::Running { round, since: now };
+        known.last_end = None;
         if is_fresh && !is_expired {
             let agent = self.agents.entry(agent).or_default();
             agent.last_round = round;
@@ -284,9 +275,11 @@ impl<'a> Model<'a> {
         }
     }
 
-    fn park(&mut self, message: MessageId) {
+    fn park(&mut self, message: MessageId, now: u64) {
         let Some(known) = self.messages.get_mut(&message) else { return };
         known.fails += 1;
+        // An attempt whose session did not open had no handler.
+        known.last_end.get_or_insert((HandlerEnd::Dropped, now));
         if let Place::Running { round, .. } = known.place {
             known.place = Place::Parked { round };
         }
@@ -294,7 +287,7 @@ impl<'a> Model<'a> {
 
     fn put(&mut self, message: MessageId, place: Place) {
         if let Some(known) = self.messages.get_mut(&message) {
-            known.put(place);
+            known.place = place;
         }
     }
 
@@ -310,7 +303,7 @@ impl<'a> Model<'a> {
     fn unpark(&mut self, which: impl Fn(&Message) -> bool) {
         for message in self.messages.values_mut().filter(|message| which(message)) {
             if matches!(message.place, Place::Parked { .. }) {
-                message.put(Place::Waiting);
+                message.place = Place::Waiting;
             }
         }
     }

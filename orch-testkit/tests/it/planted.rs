@@ -102,10 +102,11 @@ fn one_attempt_too_many() {
 fn one_round_too_many() {
     finds(Invariant::MaxIterations, |history, _| {
         history.terms.guard.max_iterations = history.terms.guard.max_iterations.checked_sub(1)?;
-        let runs = place(history, &mut Random::new(1), |what| {
+        // What `start` answers, and all that follows, depends on the limit too.
+        let end = place(history, &mut Random::new(1), |what| {
             matches!(what, What::Told(EventKind::Stopped { .. }))
         })?;
-        history.records.truncate(runs);
+        history.records.truncate(end);
         Some(())
     });
 }
@@ -115,10 +116,11 @@ fn one_message_too_many() {
     finds(Invariant::MaxMessagesPerAgent, |history, _| {
         let limit = &mut history.terms.guard.max_messages_per_agent;
         *limit = limit.checked_sub(1)?;
-        let runs = place(history, &mut Random::new(1), |what| {
+        // What `start` answers, and all that follows, depends on the limit too.
+        let end = place(history, &mut Random::new(1), |what| {
             matches!(what, What::Told(EventKind::Stopped { .. }))
         })?;
-        history.records.truncate(runs);
+        history.records.truncate(end);
         Some(())
     });
 }
