@@ -56,7 +56,7 @@ pub(crate) fn write(severity: Severity, event: &Event) {
             severity, %agent, message_id = %message, attempt, error = %safe(error), %retry_at, "attempt failed, retry scheduled"
         ),
         Kind::PutBack { agent, message } => {
-            line!(severity, %agent, message_id = %message, "message put back")
+            line!(severity, %agent, message_id = %message, "message put back");
         }
         Kind::DeadLettered { agent, message, reason, attempts, error } => line!(
             severity, %agent, message_id = %message, reason = %safe(&reason.to_string()), attempts,
