@@ -66,7 +66,8 @@ pub trait Host: Send + Sync {
 /// One message to handle, and what may be asked of the host meanwhile.
 ///
 /// The methods that wait free the handler's slot, so that waiting costs no other agent anything;
-/// the attempt's timeout runs on. All of them are cancel safe: a send that is dropped before it
+/// the attempt's timeout runs on. A handler that drops such a future while it waits goes on at once,
+/// and takes a slot again when one is free: for that time it runs beside `max_concurrency`. All of them are cancel safe: a send that is dropped before it
 /// returns either was accepted or was not, and an ask that is dropped forgets its answer.
 #[derive(Clone)]
 pub struct Context {

@@ -172,7 +172,9 @@ impl Orchestrator {
 
     /// Runs until all messages are processed, a guard trips, or somebody stops it.
     ///
-    /// What was left from the run before is handled first; failed agents get another chance.
+    /// What was left from the run before is handled first; failed agents get another chance. A
+    /// message that a stop caught between two attempts is tried at once (whoever starts again wants
+    /// to go on), but the attempts that failed still count.
     ///
     /// # Cancel safety
     ///
