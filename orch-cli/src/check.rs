@@ -2,22 +2,24 @@
 
 use crate::args::CheckArgs;
 use crate::exit::{Exit, Stop};
+use crate::out::{tell, write};
 use crate::team::{connectors, load};
 
 pub(crate) fn check(args: &CheckArgs) -> Result<Exit, Stop> {
     let team = load(&args.team)?;
     for warning in team.warnings.as_slice() {
-        eprintln!("{warning}");
+        tell(warning);
     }
     team.check(&connectors()).map_err(Stop::wrong_input)?;
-    print!("{}", team.resolved());
+    write(&team.resolved().to_string())?;
     let programs = team.agents.iter().filter(|agent| agent.config.connector_type == "subprocess");
-    for agent in programs {
-        eprintln!(
-            "note: agent `{}` runs a program, which is not confined: it may do what you may",
-            agent.name
-        );
+    let names: Vec<String> = programs.map(|agent| format!("`{}`", agent.name)).collect();
+    if !names.is_empty() {
+        tell(format_args!(
+            "note: these agents run programs, which are not confined and may do what you may: {}",
+            names.join(", ")
+        ));
     }
-    eprintln!("this team can run");
+    tell("this team can run");
     Ok(Exit::Completed)
 }

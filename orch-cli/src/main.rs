@@ -7,6 +7,7 @@ mod check;
 mod exit;
 mod input;
 mod logging;
+mod out;
 mod run;
 mod screen;
 mod signals;
@@ -48,6 +49,6 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn explain(stop: Stop) -> Exit {
-    eprintln!("orch: {}", stop.message.trim_end());
+    out::tell(format_args!("orch: {}", stop.message.trim_end()));
     stop.exit
 }

@@ -1,6 +1,6 @@
 //! `orch run`: runs a team, shows it, prints its answer.
 
-use std::io::Write;
+use std::fmt::Write;
 use std::sync::Arc;
 
 use orch_runtime::{AgentId, AgentRegistry, BusLimits, Content, MessageBus, Orchestrator};
@@ -9,17 +9,17 @@ use serde_json::json;
 
 use crate::args::RunArgs;
 use crate::exit::{Exit, Stop};
-use crate::screen::{Board, Screen, View, print_line};
+use crate::screen::{Board, Screen, View};
 use crate::signals::stop_on_signals;
-use crate::summary::summary;
+use crate::summary::{problems, summary};
 use crate::team::{connectors, load};
-use crate::{input, logging};
+use crate::{input, logging, out};
 
 pub(crate) fn run(args: &RunArgs) -> Result<Exit, Stop> {
     logging::set_up(&args.log);
     let team = load(&args.team)?;
     if !args.quiet {
-        team.warnings.as_slice().iter().for_each(|warning| eprintln!("{warning}"));
+        team.warnings.as_slice().iter().for_each(out::tell);
     }
     let limit = BusLimits::default().content_bytes_max;
     let inputs = input::read_all(&args.inputs, limit).map_err(Stop::wrong_input)?;
@@ -40,10 +40,12 @@ async fn run_team(args: &RunArgs, team: Team, inputs: Vec<Content>) -> Result<Ex
     let board = screen.finish();
     let (outcome, still_running) = ran?;
     let exit = exit_of(&outcome);
-    answer(args.json, &board, &outcome, exit);
-    if !args.quiet && !args.json {
-        // Last, so that it stands above the prompt however long the answer is.
-        eprint!("\n{}", summary(&board, &outcome, &still_running, exit));
+    answer(args.json, &board, &outcome, exit)?;
+    // Last, so that it stands above the prompt however long the answer is.
+    if args.quiet {
+        out::tell_all(problems(&board, &outcome, &still_running, exit));
+    } else if !args.json && !args.log.json {
+        out::tell(format_args!("\n{}", summary(&board, &outcome, &still_running, exit).trim_end()));
     }
     Ok(exit)
 }
@@ -59,7 +61,7 @@ async fn run_on(
     let outcome = tokio::select! {
         biased; // The end of the run before a signal that comes too late.
         outcome = run.run(inputs) => outcome.map_err(Stop::wrong_input)?,
-        error = stop_on_signals(run.orchestrator()) => {
+        error = stop_on_signals(run.orchestrator(), team.run.grace) => {
             return Err(Stop::internal(format!("failed to listen for signals: {error}")));
         }
     };
@@ -83,7 +85,7 @@ fn exit_of(outcome: &TeamOutcome) -> Exit {
     }
 }
 
-fn answer(json: bool, board: &Board, outcome: &TeamOutcome, exit: Exit) {
+fn answer(json: bool, board: &Board, outcome: &TeamOutcome, exit: Exit) -> Result<(), Stop> {
     let answer = &outcome.answer;
     if json {
         let problems: Vec<String> = answer.problems.iter().map(ToString::to_string).collect();
@@ -96,14 +98,14 @@ fn answer(json: bool, board: &Board, outcome: &TeamOutcome, exit: Exit) {
             "explanation": board.explain(&outcome.stop_reason),
             "exit_code": exit as u8,
         });
-        print_line(&line.to_string());
-        return;
+        return out::write(&format!("{line}\n"));
     }
-    let mut out = std::io::stdout().lock();
+    let mut text = String::new();
     for urgent in &answer.urgent {
-        let _ = writeln!(out, "{} says: {}\n", urgent.agent, urgent.content.trim_end());
+        let _ = writeln!(text, "{} says: {}\n", urgent.agent, urgent.content.trim_end());
     }
     if !answer.content.is_empty() {
-        let _ = writeln!(out, "{}", answer.content.trim_end_matches('\n'));
+        let _ = writeln!(text, "{}", answer.content.trim_end_matches('\n'));
     }
+    out::write(&text)
 }

@@ -15,8 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use orch_runtime::{Event, MessageBus, Observer};
 
 pub(crate) use board::Board;
-pub(crate) use json::print_line;
-pub(crate) use text::seconds;
+pub(crate) use text::{one_line, seconds};
 
 use live::Live;
 

@@ -1,25 +1,31 @@
 //! Ctrl-C: the first stops gracefully, the second stops now, the third does not wait at all.
 
 use std::io;
+use std::time::Duration;
 
 use orch_runtime::Orchestrator;
 
 use crate::exit::Exit;
+use crate::out::tell;
+use crate::screen::seconds;
 
 /// Stops the run when the user (or the system) asks for it. Returns only if signals cannot be heard.
-pub(crate) async fn stop_on_signals(orchestrator: &Orchestrator) -> io::Error {
+pub(crate) async fn stop_on_signals(orchestrator: &Orchestrator, grace: Duration) -> io::Error {
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
         Err(error) => return error,
     };
     signals.next().await;
-    eprintln!("\norch: stopping; handlers in flight have 5 s to end (Ctrl-C again stops now)");
+    tell(format_args!(
+        "\norch: stopping; handlers in flight have {} to end (Ctrl-C again stops now)",
+        seconds(grace)
+    ));
     tokio::select! {
         biased; // The second signal before the end that the first one asked for.
         () = signals.next() => {}
         _ = orchestrator.stop() => return std::future::pending().await,
     }
-    eprintln!("orch: stopping now");
+    tell("orch: stopping now");
     tokio::select! {
         biased;
         () = signals.next() => {}

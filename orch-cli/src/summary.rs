@@ -6,7 +6,10 @@ use orch_runtime::{AgentId, StopReason};
 use orch_team::TeamOutcome;
 
 use crate::exit::Exit;
-use crate::screen::{Board, seconds};
+use crate::screen::{Board, one_line, seconds};
+
+/// Characters of a problem that are shown.
+const TEXT_MAX: usize = 1_000;
 
 /// The summary as lines of text.
 pub(crate) fn summary(
@@ -17,21 +20,48 @@ pub(crate) fn summary(
 ) -> String {
     let mut text = String::new();
     let took = seconds(board.since_start(board.at));
-    let _ = match outcome.stop_reason {
-        StopReason::Completed => writeln!(text, "completed in {took}"),
-        _ => writeln!(text, "stopped after {took}: {}", board.explain(&outcome.stop_reason)),
+    let _ = match (&outcome.stop_reason, exit) {
+        (StopReason::Completed, Exit::Completed) => writeln!(text, "completed in {took}"),
+        (StopReason::Completed, _) => writeln!(text, "ended after {took}, but not as it should"),
+        _ => writeln!(text, "stopped after {took}"),
     };
     agents(&mut text, board);
-    for problem in &outcome.answer.problems {
-        let _ = writeln!(text, "problem: {problem}");
-    }
-    if outcome.answer.partial {
-        let _ = writeln!(text, "the answer is partial (exit code {})", exit as u8);
-    }
-    for agent in still_running {
-        let _ = writeln!(text, "agent `{}` has not returned from its handler", board.name(*agent));
+    for problem in problems(board, outcome, still_running, exit) {
+        let _ = writeln!(text, "{problem}");
     }
     text
+}
+
+/// What went wrong, a line each; nothing after a run that went well.
+pub(crate) fn problems(
+    board: &Board,
+    outcome: &TeamOutcome,
+    still_running: &[AgentId],
+    exit: Exit,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    if outcome.stop_reason != StopReason::Completed {
+        lines.push(format!("stopped: {}", clean(&board.explain(&outcome.stop_reason))));
+    }
+    let problems = outcome.answer.problems.iter();
+    lines.extend(problems.map(|problem| format!("problem: {}", clean(&problem.to_string()))));
+    if outcome.answer.partial {
+        let what = match outcome.answer.content.is_empty() {
+            true => "there is no answer",
+            false => "the answer is partial",
+        };
+        lines.push(format!("{what} (exit code {})", exit as u8));
+    }
+    for agent in still_running {
+        let name = board.name(*agent);
+        lines.push(format!("agent `{name}` has not returned from its handler"));
+    }
+    lines
+}
+
+/// Agents wrote part of it: one line, and nothing in it moves the cursor.
+fn clean(text: &str) -> String {
+    one_line(text, TEXT_MAX)
 }
 
 fn agents(text: &mut String, board: &Board) {

@@ -48,8 +48,8 @@ fn line(board: &Board, event: &Event) -> Option<(String, String)> {
         EventKind::SendWaiting { to, priority } => {
             (*to, format!("its {priority} lane is full, a send waits for room"))
         }
-        EventKind::GuardTripped { guard, figure, limit, .. } => {
-            return Some(("guard".to_owned(), format!("{guard}: {figure} is above {limit}")));
+        EventKind::GuardTripped { guard, limit, .. } => {
+            return Some(("guard".to_owned(), format!("{guard} = {limit} is reached")));
         }
         _ => return None,
     };

@@ -35,6 +35,25 @@ fn quiet_leaves_nothing_but_the_answer() {
 }
 
 #[test]
+fn quiet_still_says_what_went_wrong() {
+    let text = scripted("", "retries = 0\nrestart = \"never\"", "{ fail = \"broken\" }");
+    let ran = Team::new(&text).run(&["-q", "-i", "x"]);
+    ran.ended(6, &["stopped: agent `a` failed: broken"]);
+    assert_eq!(ran.stdout, "");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_answer_that_cannot_be_written_is_an_error() {
+    for args in [["-q", "-i", "x"], ["--json", "-i", "x"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = Team::new(SHOUT).command("run", &args).stdout(full).output().unwrap();
+        let ran = crate::support::Ran::from(output);
+        ran.ended(1, &["failed to write to standard output"]);
+    }
+}
+
+#[test]
 fn inputs_are_files_standard_input_and_texts_in_their_order() {
     let team = Team::new(SHOUT);
     team.file("one.txt", b"abc\n");
@@ -72,7 +91,9 @@ fn an_agent_that_fails_is_code_6() {
 #[test]
 fn an_answer_that_lacks_something_is_code_6_even_if_the_agent_was_restarted() {
     let text = scripted("", "retries = 0", "{ fail = \"broken\" }");
-    Team::new(&text).run(&["-i", "x"]).ended(6, &["problem:", "broken", "partial"]);
+    Team::new(&text)
+        .run(&["-i", "x"])
+        .ended(6, &["problem:", "broken", "there is no answer (exit code 6)"]);
 }
 
 #[test]

@@ -63,6 +63,26 @@ fn logs_are_lines_of_text_or_json_at_the_level_that_was_asked_for() {
 }
 
 #[test]
+fn what_a_program_says_of_its_failure_moves_no_cursor_either() {
+    let team = Team::new(
+        "[agents.a]\ncommand = [\"sh\", \"-c\", \"printf '\\\\033]0;title\\\\007' >&2; exit 65\"]\n\
+         [flow]\npipe = [\"a\"]\n",
+    );
+    let ran = team.run(&["-i", "x"]);
+    ran.ended(6, &["problem:"]);
+    assert!(!ran.stderr.contains(['\u{1b}', '\u{7}']), "{:?}", ran.stderr);
+}
+
+#[test]
+fn a_log_in_json_is_nothing_but_json() {
+    let ran = Team::new(FLAKY).run(&["--log", "info", "--log-json", "-i", "x"]);
+    ran.ended(0, &[]);
+    for line in ran.stderr.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+    }
+}
+
+#[test]
 fn a_reader_that_goes_away_does_not_make_it_panic() {
     let team = Team::new(FLAKY);
     let mut child = team
@@ -74,4 +94,12 @@ fn a_reader_that_goes_away_does_not_make_it_panic() {
     drop(child.stdout.take());
     let ran = crate::support::wait_for(child);
     assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+    for (subcommand, args) in [("check", &[][..]), ("run", &["-i", "x"])] {
+        let mut command = team.command(subcommand, args);
+        let piped = std::process::Stdio::piped;
+        let mut child = command.stdout(piped()).stderr(piped()).spawn().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        let code = child.wait().unwrap().code();
+        assert_eq!(code, Some(0), "{subcommand}");
+    }
 }

@@ -158,7 +158,12 @@ impl Run {
             }
             (AgentFails::BySupervisor, _) => match core.agents[i].restarts.on_failure(now) {
                 RestartDecision::Restart { count } => AgentFate::Restarted { restarts: count },
-                RestartDecision::GiveUp => self.fail(core, i, error),
+                RestartDecision::GiveUp => {
+                    let allowed = self.options.intensity;
+                    let (n, window) = (allowed.restarts_max, allowed.window.as_secs());
+                    let error = format!("{error} (after {n} restarts within {window} s)");
+                    self.fail(core, i, error)
+                }
             },
         }
     }
