@@ -82,7 +82,7 @@ async fn beyond_the_intensity_the_agent_is_failed() {
             .with_restart_intensity(RestartIntensity::new(2, Duration::from_secs(60)))
             .with_connector("sensitive", sensitive(&log));
         let a = hundred(&orchestrator, restart, &[10, 20, 30, 40]).await;
-        let error = "poisoned".to_owned();
+        let error = "poisoned (after 2 restarts within 60 s)".to_owned();
         let failed = StopReason::AgentError { agent_id: a, error };
         assert_eq!(run(&orchestrator).await, failed);
         assert_eq!((log.lines().len(), queue_depth(&orchestrator).await), (28, 69));
