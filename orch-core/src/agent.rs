@@ -9,6 +9,7 @@ use crate::{AgentId, AgentStatus, MessagePriority, Timestamp, ToolPolicy};
 
 /// What an agent is in its team. It changes nothing in how the agent is dispatched.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[non_exhaustive]
 pub enum AgentRole {
     /// Manages other agents.
@@ -34,6 +35,7 @@ impl fmt::Display for AgentRole {
 
 /// What a supervisor does after a message of an agent became a dead letter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RestartPolicy {
@@ -51,6 +53,7 @@ pub enum RestartPolicy {
 ///
 /// In JSON only `name`, `role` and `connector_type` are needed; the rest has defaults.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[non_exhaustive]
 pub struct AgentConfig {
     /// The name that people use. Two agents may have the same; ids tell them apart.
@@ -183,6 +186,7 @@ impl fmt::Debug for AgentConfig {
 
 /// What the registry tells about an agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[non_exhaustive]
 pub struct AgentMetadata {
     /// The agent's id.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// The type has no bound of its own; a bus refuses content beyond its limit (16 MiB by default).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(type = "string"))]
 #[serde(transparent)]
 pub struct Content(Arc<str>);
 

@@ -8,6 +8,7 @@ use crate::{AgentMessage, Timestamp};
 
 /// A message that was not handled, and why. Nothing is lost: it can be sent again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[non_exhaustive]
 pub struct DeadLetter {
     /// The message as it was sent.
@@ -37,6 +38,7 @@ impl DeadLetter {
 
 /// How one attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[non_exhaustive]
 pub struct AttemptError {
     /// Its number, counted from 1.
@@ -57,6 +59,7 @@ impl AttemptError {
 
 /// Why a delivery was given up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DeadLetterReason {

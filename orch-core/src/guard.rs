@@ -9,6 +9,7 @@ use crate::AgentId;
 /// Prevents runaway execution. Guards count from a `start` to its end; the maximum of a field's
 /// type means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(default)]
 pub struct LoopGuard {
     /// Rounds of hand-outs: the length of the longest chain of work. Default 100.
@@ -39,6 +40,7 @@ impl Default for LoopGuard {
 
 /// Why a run ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[non_exhaustive]
 pub enum StopReason {
     /// All messages were processed, and no agent is failed.

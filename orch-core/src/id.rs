@@ -22,6 +22,7 @@ macro_rules! id {
         ///
         /// Shown with its kind in front, parsed with or without it, and a plain UUID in JSON.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(type = "string"))]
         #[serde(transparent)]
         pub struct $name(Uuid);
 

@@ -11,6 +11,7 @@ use crate::{AgentId, ChainId, Content, MessageId, Timestamp, mint};
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum MessagePriority {
     /// After everything else.
     Low = 0,
@@ -87,6 +88,7 @@ impl From<&AgentMessage> for Cause {
 /// assert_eq!(message.hop(), 0);
 /// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(as = "Form"))]
 #[serde(from = "Form", into = "Form")]
 pub struct AgentMessage {
     id: MessageId,
@@ -303,6 +305,7 @@ impl fmt::Debug for AgentMessage {
 
 /// The message in JSON: flat, with nothing where there is nothing.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "AgentMessage", optional_fields))]
 #[serde(rename = "AgentMessage")]
 struct Form {
     id: MessageId,

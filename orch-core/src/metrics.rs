@@ -9,6 +9,7 @@ use crate::{AgentId, MessagePriority, Usage};
 
 /// What an orchestrator has done since it was made (or `reset_metrics`). Counts saturate.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct OrchestratorMetrics {
@@ -42,6 +43,7 @@ pub struct OrchestratorMetrics {
 
 /// Messages that wait, by priority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(default)]
 pub struct PriorityDepth {
     /// Critical ones.
@@ -87,6 +89,7 @@ impl PriorityDepth {
 /// Durations, counted in buckets whose bounds double: bucket `i` has those below 2^i microseconds
 /// that no smaller bucket has; the last one has all the rest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(default)]
 pub struct DurationHistogram {
     /// Durations by bucket; 32 buckets, the largest bound is 2^31 µs (36 minutes).

@@ -101,6 +101,7 @@ impl Failure {
 
 /// What handling used. Sums saturate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(default)]
 pub struct Usage {
     /// Tokens read by a model, the cached ones included.

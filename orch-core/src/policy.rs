@@ -9,6 +9,7 @@ use crate::Timestamp;
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum PermissionLevel {
     /// No access.
     #[default]
@@ -23,6 +24,7 @@ pub enum PermissionLevel {
 
 /// What a tool call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Access {
     /// It looks.
@@ -35,6 +37,7 @@ pub enum Access {
 
 /// What one agent may do with one tool. Without a policy a tool is denied.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[non_exhaustive]
 pub struct ToolPolicy {
     /// The tool's name; `*` for every tool that has no policy of its own.
@@ -51,6 +54,7 @@ pub struct ToolPolicy {
     pub allowed_paths: Option<Vec<String>>,
     /// Whether a person decides about each call that would be allowed otherwise.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "ts", ts(as = "Option<_>", optional))]
     pub ask: bool,
 }
 
@@ -85,6 +89,7 @@ impl ToolPolicy {
 
 /// A call that an agent wants to make.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[non_exhaustive]
 pub struct ToolCall {
     /// The tool's name.
@@ -123,6 +128,7 @@ impl ToolCall {
 
 /// What was decided on a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Decision {

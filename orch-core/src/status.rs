@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 ///   └────── Failed ◀─────┘
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[non_exhaustive]
 pub enum AgentStatus {
     /// Ready for work.

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::process::{cargo, run};
 use crate::steps::Step;
 use crate::workspace::Workspace;
-use crate::{features, tidy, tools};
+use crate::{features, tauri, tidy, tools};
 
 /// In the order in which they run; each also runs by its name alone.
 pub(crate) const STEPS: &[Step] = &[
@@ -20,6 +20,16 @@ pub(crate) const STEPS: &[Step] = &[
         run: features::run,
     },
     Step { name: "examples", about: "all examples build", run: examples },
+    Step {
+        name: "tauri",
+        about: "orch-tauri: its lints, tests, types and licences",
+        run: tauri::rust,
+    },
+    Step {
+        name: "window",
+        about: "orch-tauri in a real window, and its client",
+        run: tauri::window,
+    },
     // Models and smoke tests go here, each as a step: loom at bound 2, shuttle, kill -9 in small,
     // instruction counts with callgrind.
 ];
@@ -29,11 +39,11 @@ fn fmt(_: &Workspace) -> Result<()> {
 }
 
 fn clippy(_: &Workspace) -> Result<()> {
-    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"]))
+    run(cargo().args(["clippy", "--all-targets", "--", "-Dwarnings"]))
 }
 
 fn docs(_: &Workspace) -> Result<()> {
-    run(cargo().env("RUSTDOCFLAGS", "-Dwarnings").args(["doc", "--workspace", "--no-deps"]))
+    run(cargo().env("RUSTDOCFLAGS", "-Dwarnings").args(["doc", "--no-deps"]))
 }
 
 fn deny(workspace: &Workspace) -> Result<()> {
@@ -44,5 +54,5 @@ fn deny(workspace: &Workspace) -> Result<()> {
 }
 
 fn examples(_: &Workspace) -> Result<()> {
-    run(cargo().args(["build", "--workspace", "--examples"]))
+    run(cargo().args(["build", "--examples"]))
 }

@@ -6,10 +6,13 @@
 use anyhow::{Context, Result};
 
 use crate::process::{cargo, run as run_command};
+use crate::tauri;
 use crate::workspace::{Package, Workspace};
 
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    for package in &workspace.packages {
+    // Those of the window have a step of their own, which installs what they need.
+    let all = workspace.packages.iter();
+    for package in all.filter(|package| !tauri::PACKAGES.contains(&package.name.as_str())) {
         for arguments in builds(package) {
             let about = || format!("{} does not compile alone", package.name);
             run_command(cargo().arg("check").args(arguments)).with_context(about)?;

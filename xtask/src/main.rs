@@ -1,4 +1,4 @@
-//! Automation of this repository: `cargo xtask test`, `ci`, `deep`, `bench`, `tidy`.
+//! Automation of this repository: `cargo xtask test`, `ci`, `deep`, `bench`, `tauri-deps`, `tidy`.
 //!
 //! One file for each command. Uses nothing of ours, so that it runs when the rest does not compile.
 
@@ -11,6 +11,7 @@ mod features;
 mod process;
 mod setup;
 mod steps;
+mod tauri;
 mod test;
 mod tidy;
 mod tools;
@@ -45,6 +46,7 @@ fn run(args: &[String]) -> Result<()> {
         "ci" => steps::run(ci::STEPS, rest, &workspace),
         "deep" => steps::run(deep::STEPS, rest, &workspace),
         "bench" => bench::run(rest),
+        "tauri-deps" => no_arguments(rest).and_then(|()| tauri::install()),
         "tidy" => no_arguments(rest).and_then(|()| tidy::run(&workspace)),
         "help" | "--help" | "-h" => {
             print!("{}", help());
@@ -68,6 +70,7 @@ fn help() -> String {
          ci [STEP…]     all other checks, or only these steps:\n{}  \
          deep [STEP…]   the slow checks, or only these steps:\n{}  \
          bench [ARG…]   the benchmarks of orch-runtime; the arguments go to them\n  \
+         tauri-deps     install the Debian packages that orch-tauri needs\n  \
          tidy           the rules of the repository itself\n",
         steps::list(ci::STEPS),
         steps::list(deep::STEPS),

@@ -27,6 +27,10 @@ pub(crate) const FOR_TESTS: &[Need] = &[
 
 pub(crate) const PYTHON: &[Need] = &[Need { program: "python3", package: "python3" }];
 
+/// What the window test of orch-tauri calls, besides what `tauri-deps` installs.
+pub(crate) const FOR_PAGES: &[Need] =
+    &[Need { program: "node", package: "nodejs" }, Need { program: "npm", package: "npm" }];
+
 /// Returns once all programs are there; an error says which are not, and how to get them.
 pub(crate) fn provide(needs: &[Need]) -> Result<()> {
     let missing = missing(needs);

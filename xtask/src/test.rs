@@ -16,11 +16,12 @@ pub(crate) fn run(_: &Workspace) -> Result<()> {
     all_tests(|_| ()).map(|_| ())
 }
 
-/// Builds the `orch` program, then builds and runs every test. `adjust` may change both commands.
+/// Builds the `orch` program, then builds and runs every test of the crates that need no system
+/// library (see `tauri.rs` for the others). `adjust` may change both commands.
 pub(crate) fn all_tests(adjust: fn(&mut Command)) -> Result<Tally> {
     let program = build_orch(adjust)?;
     let mut command = cargo();
-    command.args(["test", "--workspace", "--no-fail-fast"]).env("ORCH_BIN", program);
+    command.args(["test", "--no-fail-fast"]).env("ORCH_BIN", program);
     adjust(&mut command);
     counted(&mut command)
 }

@@ -56,6 +56,11 @@ const LAYERS: &[Layer] = &[
         ours: Ours::Only(&["orch-runtime", "orch-team"]),
         never: &["axum", "hyper", "reqwest"],
     },
+    Layer {
+        name: "orch-desktop",
+        ours: Ours::Only(&["orch-runtime", "orch-tauri"]),
+        never: &["axum", "hyper", "reqwest"],
+    },
     Layer { name: "orch-cli", ours: Ours::All, never: &[] },
     Layer { name: TESTKIT, ours: Ours::All, never: &[] },
     Layer { name: "xtask", ours: Ours::Only(&[]), never: &["tokio"] },
