@@ -41,7 +41,7 @@ pub use delivery::Delivery;
 pub use error::SendError;
 pub use home::BusLimits;
 pub use mailbox::{Announce, Mailbox};
-pub use ready::Attachment;
+pub use ready::{Announced, Attachment, Desk, Look};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

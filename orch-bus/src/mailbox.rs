@@ -40,6 +40,7 @@ pub struct Mailbox {
     /// See the functions on [`Signal`].
     signal: AtomicU64,
     capacity: u32,
+    slot: AtomicU64,
     arrived: OnceLock<Box<Notify>>,
     pub(crate) home: Arc<Home>,
 }
@@ -104,8 +105,8 @@ impl Announce {
 }
 
 /// The word that senders and the receiving side meet at: bits 0–2 the announce level, bit 3 whether
-/// somebody has ever waited in `recv`, the rest an epoch that each change of the level by the
-/// scheduler counts up.
+/// somebody has ever waited in `recv`, bit 4 whether a worker has claimed the mailbox, the rest an
+/// epoch that each change of the level by the scheduler counts up.
 ///
 /// Both sides use read-modify-writes only, on one word, so they have one order: either the sender
 /// comes first, and the other side, looking at the lanes afterwards, sees its message; or it comes
@@ -115,7 +116,8 @@ struct Signal;
 impl Signal {
     const LEVEL: u64 = 0b111;
     const WAITER: u64 = 0b1000;
-    const EPOCH: u64 = 0b1_0000;
+    const CLAIMED: u64 = 0b1_0000;
+    const EPOCH: u64 = 0b10_0000;
 }
 
 impl Mailbox {
@@ -143,6 +145,7 @@ impl Mailbox {
             }),
             signal: AtomicU64::new(0),
             capacity: capacity.max(1),
+            slot: AtomicU64::new(0),
             arrived: OnceLock::new(),
             home,
         })
@@ -213,7 +216,14 @@ impl Mailbox {
 
     /// As [`try_checkout`](Self::try_checkout), but only a message of at least this priority.
     pub fn try_checkout_from(self: &Arc<Self>, least: MessagePriority) -> Option<Delivery> {
-        let mut receiving = self.take_turn();
+        self.checkout(&mut self.take_turn(), least)
+    }
+
+    fn checkout(
+        self: &Arc<Self>,
+        receiving: &mut Receiving,
+        least: MessagePriority,
+    ) -> Option<Delivery> {
         let urgent = MessagePriority::MOST_URGENT_FIRST.into_iter().take_while(|p| *p >= least);
         for priority in urgent {
             if let Some(parcel) = receiving.pop(priority, &self.lane(priority).inbox) {
@@ -232,7 +242,14 @@ impl Mailbox {
     /// Sees every message whose send had returned before this call began.
     #[must_use]
     pub fn most_urgent(&self) -> Option<MessagePriority> {
-        let receiving = self.take_turn();
+        self.most_urgent_of(&self.take_turn())
+    }
+
+    fn is_waiting(&self, receiving: &Receiving) -> bool {
+        self.most_urgent_of(receiving).is_some()
+    }
+
+    fn most_urgent_of(&self, receiving: &Receiving) -> Option<MessagePriority> {
         MessagePriority::MOST_URGENT_FIRST
             .into_iter()
             .find(|p| !receiving.local[p.lane()].is_empty() || !self.lane(*p).inbox.is_empty())
@@ -307,10 +324,47 @@ impl Mailbox {
     /// the call: what arrived before it may not be announced any more, and all of it is visible.
     pub fn announce(&self, which: Announce) {
         let change = |signal: u64| {
-            Some((signal & !Signal::LEVEL | which.level()).wrapping_add(Signal::EPOCH))
+            let rest = signal & !(Signal::LEVEL | Signal::CLAIMED);
+            Some((rest | which.level()).wrapping_add(Signal::EPOCH))
         };
         let changed = self.signal.fetch_update(Ordering::AcqRel, Ordering::Relaxed, change);
         debug_assert!(changed.is_ok(), "the change is unconditional");
+    }
+
+    /// For schedulers: claims this mailbox for one worker, and lets no arrival announce it; false if
+    /// another worker has it, who will look at it again before it lets go.
+    #[must_use]
+    pub fn claim(&self) -> bool {
+        let claimed = Signal::CLAIMED | Announce::Nothing.level();
+        self.signal.fetch_or(claimed, Ordering::AcqRel) & Signal::CLAIMED == 0
+    }
+
+    /// For schedulers: takes the most urgent message; if there is none, lets go of the mailbox. After
+    /// `None`, every arrival announces it, and nothing that arrived before waits, unless another
+    /// worker has claimed it meanwhile.
+    pub fn checkout_or_rest(self: &Arc<Self>) -> Option<Delivery> {
+        let mut receiving = self.take_turn();
+        let found = self.checkout(&mut receiving, MessagePriority::Low);
+        if found.is_some() {
+            return found;
+        }
+        self.announce(Announce::Every);
+        // Looked at after the word was changed: see `Signal`.
+        if !self.is_waiting(&receiving) || !self.claim() {
+            return None;
+        }
+        self.checkout(&mut receiving, MessagePriority::Low)
+    }
+
+    /// For schedulers: a word of theirs, kept with the mailbox.
+    #[must_use]
+    pub fn slot(&self) -> u64 {
+        self.slot.load(Ordering::Acquire)
+    }
+
+    /// Sets the scheduler's word.
+    pub fn set_slot(&self, slot: u64) {
+        self.slot.store(slot, Ordering::Release);
     }
 
     /// For schedulers: announces this mailbox if something waits in it that would be announced.
@@ -414,11 +468,22 @@ impl Mailbox {
         // Announced first, raised second: a sender that is stopped in between hides nothing,
         // because the next one finds the level still low and announces again. The raise fails
         // if the scheduler has moved on meanwhile (the epoch), or it would be raised for good.
-        if signal & Signal::LEVEL < level && self.home.ready.announce(self) {
+        if signal & Signal::LEVEL < level {
+            self.home.ready.announce(self, priority);
             pass(Point::AnnouncedNotRaised);
             let raised = signal & !Signal::LEVEL | level;
             let _ =
                 self.signal.compare_exchange(signal, raised, Ordering::AcqRel, Ordering::Relaxed);
+        }
+    }
+
+    /// The priority that this mailbox was announced with last, as far as that is known.
+    pub(crate) fn announced_priority(&self) -> MessagePriority {
+        match self.signal.load(Ordering::Relaxed) & Signal::LEVEL {
+            0 | 1 => MessagePriority::Low,
+            2 => MessagePriority::Normal,
+            3 => MessagePriority::High,
+            _ => MessagePriority::Critical,
         }
     }
 

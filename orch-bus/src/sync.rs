@@ -1,7 +1,8 @@
 //! The atomics of this crate, in one place so that a model checker can replace them, and the points
 //! at which a test stops a thread.
 
-pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+pub(crate) use std::sync::{Mutex, MutexGuard};
 
 /// Where a thread that the operating system stops might do harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

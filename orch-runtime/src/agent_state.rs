@@ -1,7 +1,7 @@
 //! One agent in one run: what it handles, what it tries again, and what it may take next. Decisions
-//! only; whoever holds the scheduler's lock calls them.
+//! only; each agent has a lock of its own around its state, and whoever holds it calls them.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use orch_bus::{Announce, Delivery, Mailbox};
 use orch_connect::{ConnectError, DynConnector, DynSession};
@@ -17,16 +17,16 @@ use crate::registry::Entry;
 pub(crate) struct Agent {
     pub(crate) entry: Arc<Entry>,
     pub(crate) mailbox: Arc<Mailbox>,
-    /// Asked for outside of the scheduler's lock, because whether the agent can run is for the
-    /// connector to say: code that is not ours, and that may read the disk.
+    /// Asked for outside of any lock, because whether the agent can run is for the connector to say:
+    /// code that is not ours, and that may read the disk.
     connector: OnceLock<Result<Arc<dyn DynConnector>, ConnectError>>,
-    /// Sessions that nobody uses now; they live as long as the run.
-    sessions: Mutex<Vec<Box<dyn DynSession>>>,
+    state: Mutex<AgentState>,
 }
 
 impl Agent {
-    pub(crate) fn new(entry: Arc<Entry>, mailbox: Arc<Mailbox>) -> Self {
-        Self { entry, mailbox, connector: OnceLock::new(), sessions: Mutex::default() }
+    pub(crate) fn new(entry: Arc<Entry>, mailbox: Arc<Mailbox>, restarts: Restarts) -> Self {
+        let state = Mutex::new(AgentState::new(restarts));
+        Self { entry, mailbox, connector: OnceLock::new(), state }
     }
 
     /// What drives the agent, or why it cannot run; `find` is asked once.
@@ -37,20 +37,15 @@ impl Agent {
         self.connector.get_or_init(find)
     }
 
-    pub(crate) fn take_session(&self) -> Option<Box<dyn DynSession>> {
-        self.sessions().pop()
+    /// Held for a decision, and never while code runs that is not ours. Whoever takes it together
+    /// with the run's core or the pool's slots has taken those before.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, AgentState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn keep_session(&self, session: Box<dyn DynSession>) {
-        self.sessions().push(session);
-    }
-
-    pub(crate) fn take_sessions(&self) -> Vec<Box<dyn DynSession>> {
-        std::mem::take(&mut *self.sessions())
-    }
-
-    fn sessions(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn DynSession>>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many messages it handles at a time.
+    pub(crate) fn concurrency(&self) -> u32 {
+        self.entry.config.concurrency.max(1)
     }
 }
 
@@ -81,9 +76,8 @@ pub(crate) enum Stage {
 
 #[derive(Debug)]
 pub(crate) struct AgentState {
-    pub(crate) agent: Arc<Agent>,
     pub(crate) stage: Stage,
-    /// Where it waits for a slot. Invariant: `Some` exactly while it is in the ready set.
+    /// Where it waits for a slot while slots are scarce.
     pub(crate) place: Option<Place>,
     /// Attempts under way, those that wait without a slot included.
     pub(crate) in_flight: u32,
@@ -93,12 +87,13 @@ pub(crate) struct AgentState {
     /// Messages that would be above the limit of iterations; they go back when the run ends.
     pub(crate) capped: Vec<Delivery>,
     pub(crate) restarts: Restarts,
+    /// Sessions that nobody uses now; they live as long as the run.
+    pub(crate) sessions: Vec<Box<dyn DynSession>>,
 }
 
 impl AgentState {
-    pub(crate) fn new(agent: Arc<Agent>, restarts: Restarts) -> Self {
+    fn new(restarts: Restarts) -> Self {
         Self {
-            agent,
             stage: Stage::Active,
             place: None,
             in_flight: 0,
@@ -106,18 +101,27 @@ impl AgentState {
             parked: Vec::new(),
             capped: Vec::new(),
             restarts,
+            sessions: Vec::new(),
         }
     }
 
     /// Whether it would go on if there were no limit of iterations.
-    pub(crate) fn is_capped(&self) -> bool {
-        let goes_on = self.stage == Stage::Active && !self.agent.entry.is_gone();
+    pub(crate) fn is_capped(&self, agent: &Agent) -> bool {
+        let goes_on = self.stage == Stage::Active && !agent.entry.is_gone();
         goes_on && !self.capped.is_empty()
     }
 
+    /// Lets go of the agent, and answers how urgent the next message is that it may take at `now`.
+    /// What arrives later and could be taken announces it.
+    pub(crate) fn release(&self, agent: &Agent, now: Timestamp) -> Option<MessagePriority> {
+        // Before looking: what arrives after this is announced, what arrived before is seen.
+        agent.mailbox.announce(self.announce(agent));
+        self.urgency(agent, now)
+    }
+
     /// Which arrivals could change what it takes next.
-    pub(crate) fn announce(&self) -> Announce {
-        if !self.has_capacity() {
+    fn announce(&self, agent: &Agent) -> Announce {
+        if !self.has_capacity(agent) {
             return Announce::Nothing;
         }
         // While a message is between two attempts, none of the same or a lower priority is taken.
@@ -125,11 +129,11 @@ impl AgentState {
     }
 
     /// How urgent the next message is that it may take at `now`.
-    pub(crate) fn urgency(&self, now: Timestamp) -> Option<MessagePriority> {
-        if !self.has_capacity() {
+    pub(crate) fn urgency(&self, agent: &Agent, now: Timestamp) -> Option<MessagePriority> {
+        if !self.has_capacity(agent) {
             return None;
         }
-        let waiting = self.agent.mailbox.most_urgent();
+        let waiting = agent.mailbox.most_urgent();
         match self.floor() {
             None => waiting,
             Some(floor) if waiting > Some(floor) => waiting,
@@ -137,24 +141,31 @@ impl AgentState {
         }
     }
 
-    /// Takes the message that `urgency` spoke of.
-    pub(crate) fn take(&mut self, now: Timestamp) -> Option<Taken> {
-        if !self.has_capacity() {
+    /// Takes the next message. After `None` the agent is let go of, as by [`release`](Self::release).
+    pub(crate) fn take(&mut self, agent: &Agent, now: Timestamp) -> Option<Taken> {
+        let mailbox = &agent.mailbox;
+        if !self.has_capacity(agent) {
+            mailbox.announce(Announce::Nothing);
             return None;
         }
-        let mailbox = &self.agent.mailbox;
-        let Some(floor) = self.floor() else { return mailbox.try_checkout().map(Taken::Fresh) };
-        if let Some(above) = above(floor)
-            && let Some(delivery) = mailbox.try_checkout_from(above)
-        {
-            return Some(Taken::Fresh(delivery));
+        let Some(floor) = self.floor() else {
+            return mailbox.checkout_or_rest().map(Taken::Fresh);
+        };
+        loop {
+            if let Some(above) = above(floor)
+                && let Some(delivery) = mailbox.try_checkout_from(above)
+            {
+                return Some(Taken::Fresh(delivery));
+            }
+            if let Some(due) = self.due(floor, now) {
+                return Some(Taken::Again(self.parked.remove(due)));
+            }
+            self.release(agent, now)?;
         }
-        let due = self.due(floor, now)?;
-        Some(Taken::Again(self.parked.remove(due)))
     }
 
     /// The highest priority of a message between two attempts.
-    fn floor(&self) -> Option<MessagePriority> {
+    pub(crate) fn floor(&self) -> Option<MessagePriority> {
         self.parked.iter().map(|parked| parked.delivery.priority()).max()
     }
 
@@ -165,10 +176,10 @@ impl AgentState {
         due.min_by_key(|(_, parked)| parked.due).map(|(i, _)| i)
     }
 
-    fn has_capacity(&self) -> bool {
+    fn has_capacity(&self, agent: &Agent) -> bool {
         self.stage == Stage::Active
-            && self.in_flight < self.agent.entry.config.concurrency.max(1)
-            && !self.agent.entry.is_gone()
+            && self.in_flight < agent.concurrency()
+            && !agent.entry.is_gone()
     }
 }
 

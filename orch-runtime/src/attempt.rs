@@ -6,48 +6,112 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orch_bus::{Delivery, QuestionFailure};
-use orch_connect::{Context, DynSession, SessionSpec};
+use orch_connect::{Context, SessionSpec};
 use orch_core::{
     AgentMessage, AgentStatus, AttemptError, Content, DeadLetter, DeadLetterReason, EventKind,
     Failure, Outcome, Severity, Timestamp,
 };
 use tokio::time::Instant;
 
+use crate::agent_state::Agent;
 use crate::host::AttemptHost;
+use crate::pool::Slot;
 use crate::registry::Entry;
 use crate::router::{REFUSALS_MAX, refused, routed};
 use crate::run::Run;
-use crate::scheduler::{AgentFate, HandOut, Settling};
-use crate::slot::Slot;
+use crate::scheduler::{AgentFate, HandOut, Next, Settled, Settling, Spare};
 use crate::turn::{TurnEnd, within_limits};
 use crate::verdict::{Circumstances, Ended, Verdict, verdict};
+use crate::worker::{BATCH, Done, Job};
 
 /// How a turn went, and what it left behind.
 struct Turned {
     ended: Ended,
     output: Option<Content>,
     session_ended: bool,
-    session: Option<Box<dyn DynSession>>,
+    session: Spare,
     /// Whether the session must not be used again.
     is_spoilt: bool,
 }
 
-pub(crate) async fn attempt(run: Arc<Run>, out: HandOut, slot: Slot) {
-    let host = Arc::new(AttemptHost::new(run.clone(), &out, slot));
-    let guard = Abandoned { host: host.clone(), index: out.index, armed: true };
+/// Handles what waits for one agent, a batch at most. `keep` is a host that can be used again.
+pub(crate) async fn activate(
+    run: &Arc<Run>,
+    job: Job,
+    keep: &mut Option<Arc<AttemptHost>>,
+) -> Done {
+    let Job { mailbox, slot } = job;
+    let mut done = Done { mailbox, slot: Some(slot), again: None, n_messages: 0 };
+    let Some(agent) = run.known(&done.mailbox) else { return done };
+    let mut next = run.first(agent, run.now());
+    while let Next::HandOut(out, session) = next {
+        done.n_messages += 1;
+        let is_last = done.n_messages >= BATCH;
+        next = attempt(run, agent, out, session, &mut done.slot, keep, is_last).await;
+    }
+    if let Next::Again(urgency) = next {
+        done.again = Some(urgency);
+    }
+    done
+}
+
+async fn attempt(
+    run: &Arc<Run>,
+    agent: &Arc<Agent>,
+    mut out: HandOut,
+    session: Spare,
+    slot: &mut Option<Slot>,
+    keep: &mut Option<Arc<AttemptHost>>,
+    is_last: bool,
+) -> Next {
+    let host = host_for(run, agent, &out, keep.take());
+    let mut guard = Abandoned { host, slot: slot.take(), is_left_as_new: false, armed: true };
     let started = Instant::now();
-    begin(&run, &out);
-    let turned = take_turn(&run, &host, &out, started).await;
-    host.end_turn();
+    begin(run, agent, &out);
+    let turned = take_turn(run, agent, &guard.host, &out, session, started).await;
+    guard.end_turn();
     let handling = started.elapsed();
     if !out.is_expired {
         run.inner.metrics.handling_time.record(handling);
     }
-    settle(&run, &host, out, turned, handling, guard).await;
+    let (verdict, session_ended, session) =
+        conclude(run, agent, &guard.host, &mut out, turned, handling).await;
+    guard.look_for_slot();
+    // Between two messages an agent yields to whoever is more urgent.
+    let goes_on = !is_last && guard.slot.is_some() && !run.pool.is_scarce();
+    let HandOut { delivery, state, round, .. } = out;
+    let settling = Settling { delivery, state, round, verdict, session_ended, session };
+    let Settled { fate, is_idle, next } = run.settle(agent, settling, goes_on);
+    guard.armed = false;
+    tell_fate(run, &agent.entry, fate);
+    if is_idle {
+        tell_status(run, &agent.entry, || AgentStatus::Idle);
+    }
+    *slot = guard.slot.take();
+    if guard.is_left_as_new {
+        *keep = Some(guard.host.clone());
+    }
+    next
 }
 
-fn begin(run: &Run, out: &HandOut) {
-    let entry = &out.agent.entry;
+/// A host for an attempt; that of another attempt serves again if nothing else knows it.
+fn host_for(
+    run: &Arc<Run>,
+    agent: &Arc<Agent>,
+    out: &HandOut,
+    kept: Option<Arc<AttemptHost>>,
+) -> Arc<AttemptHost> {
+    if let Some(mut host) = kept
+        && let Some(former) = Arc::get_mut(&mut host)
+    {
+        former.renew(agent, out);
+        return host;
+    }
+    Arc::new(AttemptHost::new(run.clone(), agent.clone(), out))
+}
+
+fn begin(run: &Run, agent: &Agent, out: &HandOut) {
+    let entry = &agent.entry;
     if out.was_idle {
         tell_status(run, entry, || AgentStatus::Processing);
     }
@@ -70,8 +134,10 @@ fn begin(run: &Run, out: &HandOut) {
 
 async fn take_turn(
     run: &Arc<Run>,
+    agent: &Arc<Agent>,
     host: &Arc<AttemptHost>,
     out: &HandOut,
+    mut session: Spare,
     started: Instant,
 ) -> Turned {
     let nothing = |ended| Turned {
@@ -84,12 +150,11 @@ async fn take_turn(
     if out.is_expired {
         return nothing(Ended::Expired);
     }
-    let connector = match run.connector_of(&out.agent) {
+    let connector = match run.connector_of(agent) {
         Ok(connector) => connector.clone(),
         Err(error) => return nothing(Ended::CannotRun(error.to_string())),
     };
-    let entry = &out.agent.entry;
-    let mut session = out.agent.take_session();
+    let entry = &agent.entry;
     let context = Context::new(host.clone(), out.delivery.clone(), out.attempt);
     let deadline = match entry.config.timeout_ms {
         u64::MAX => None,
@@ -142,44 +207,48 @@ fn read(end: TurnEnd<Answered>, timeout_ms: u64) -> (Ended, Option<Content>, boo
     }
 }
 
-async fn settle(
+/// Decides what follows, and passes on what comes of it. Answers the verdict, whether the session
+/// ended by itself, and the session if it is kept.
+async fn conclude(
     run: &Arc<Run>,
+    agent: &Agent,
     host: &Arc<AttemptHost>,
-    mut out: HandOut,
+    out: &mut HandOut,
     turned: Turned,
     handling: Duration,
-    mut guard: Abandoned,
-) {
+) -> (Verdict, bool, Spare) {
     let Turned { ended, output, session_ended, session, is_spoilt } = turned;
     let now = run.now();
     let about = Circumstances {
         attempt: out.attempt,
-        max_retries: out.agent.entry.config.max_retries,
+        max_retries: agent.entry.config.max_retries,
         deadline: out.delivery.deadline(),
-        is_retired: out.agent.entry.is_gone(),
+        is_retired: agent.entry.is_gone(),
         now,
         retry: &run.options.retry,
     };
     let verdict = verdict(ended, &about, &mut || run.inner.random());
     let gives_up = matches!(verdict, Verdict::GiveUp { .. });
     // The next attempt starts only after nothing of this session is left.
-    let restarts = session_ended && restarts_always(&out);
+    let restarts = session_ended && restarts_always(agent);
     // After a cut the run may have put its sessions away already.
     let is_last = gives_up || about.is_retired || run.cut.is_cancelled();
-    match session {
-        Some(session) if is_spoilt || is_last => session.close().await,
-        Some(session) => out.agent.keep_session(session),
-        None => {}
-    }
+    let kept = match session {
+        Some(session) if is_spoilt || is_last => {
+            session.close().await;
+            None
+        }
+        session => session,
+    };
     match &verdict {
-        Verdict::Ack => pass_on(run, host, &out, output, handling).await,
+        Verdict::Ack => pass_on(run, agent, host, out, output, handling).await,
         Verdict::Retry { at, error } => {
             run.inner.metrics.errors.bump();
             out.delivery.note_attempt(AttemptError::new(out.attempt, error.clone(), now));
-            tell_retry(run, &out, error, *at);
+            tell_retry(run, agent, out, error, *at);
         }
         Verdict::PutBack => run.inner.bus.events().emit(Severity::Debug, || EventKind::PutBack {
-            agent: out.agent.entry.id,
+            agent: agent.entry.id,
             message: out.delivery.id(),
         }),
         Verdict::GiveUp { reason, error, .. } => {
@@ -190,27 +259,11 @@ async fn settle(
             give_up(run, host, &out.delivery, reason.clone()).await;
         }
     }
-    let entry = out.agent.entry.clone();
-    let settled = run.settle(Settling {
-        index: out.index,
-        delivery: out.delivery,
-        state: out.state,
-        round: out.round,
-        verdict,
-        session_ended: restarts,
-        slot: host.take_slot(),
-    });
-    guard.armed = false;
-    tell_fate(run, &entry, settled.fate);
-    if settled.is_idle {
-        tell_status(run, &entry, || AgentStatus::Idle);
-    }
-    // For what the settled attempt made possible.
-    run.wake_a_worker();
+    (verdict, restarts, kept)
 }
 
-fn restarts_always(out: &HandOut) -> bool {
-    out.agent.entry.config.restart == orch_core::RestartPolicy::Always
+fn restarts_always(agent: &Agent) -> bool {
+    agent.entry.config.restart == orch_core::RestartPolicy::Always
 }
 
 /// Tells what became of the agent.
@@ -240,6 +293,7 @@ pub(crate) fn tell_status(run: &Run, entry: &Entry, status: impl FnOnce() -> Age
 /// never looks complete while an answer is on its way.
 async fn pass_on(
     run: &Arc<Run>,
+    agent: &Agent,
     host: &Arc<AttemptHost>,
     out: &HandOut,
     output: Option<Content>,
@@ -248,9 +302,9 @@ async fn pass_on(
     let message = &*out.delivery;
     let bus = &run.inner.bus;
     run.inner.metrics.messages.bump();
-    out.agent.entry.messages.bump();
+    agent.entry.messages.bump();
     bus.events().emit(Severity::Debug, || EventKind::Settled {
-        agent: out.agent.entry.id,
+        agent: agent.entry.id,
         message: message.id(),
         attempt: out.attempt,
         output: output.clone(),
@@ -258,7 +312,7 @@ async fn pass_on(
         handling_ms: u64::try_from(handling.as_millis()).unwrap_or(u64::MAX),
     });
     if let Some(router) = &run.options.router {
-        let agent = out.agent.entry.id;
+        let agent = agent.entry.id;
         let route = || router.settled(agent, message, output.as_ref());
         send_routed(run, host, routed(route)).await;
     }
@@ -301,9 +355,9 @@ async fn send_routed(run: &Arc<Run>, host: &Arc<AttemptHost>, messages: Vec<Agen
     }
 }
 
-fn tell_retry(run: &Run, out: &HandOut, error: &str, retry_at: Timestamp) {
+fn tell_retry(run: &Run, agent: &Agent, out: &HandOut, error: &str, retry_at: Timestamp) {
     run.inner.bus.events().emit(Severity::Warn, || EventKind::RetryScheduled {
-        agent: out.agent.entry.id,
+        agent: agent.entry.id,
         message: out.delivery.id(),
         attempt: out.attempt,
         error: error.to_owned(),
@@ -315,8 +369,29 @@ fn tell_retry(run: &Run, out: &HandOut, error: &str, retry_at: Timestamp) {
 /// the tokio runtime. Its delivery puts itself back; the agent must not take it again and again.
 struct Abandoned {
     host: Arc<AttemptHost>,
-    index: usize,
+    slot: Option<Slot>,
+    /// Whether the turn has left nothing behind in the host, and nobody else knows it.
+    is_left_as_new: bool,
     armed: bool,
+}
+
+impl Abandoned {
+    fn end_turn(&mut self) {
+        // Whatever the router says is sent in the name of a turn that is over.
+        let may_be_new = self.host.run.options.router.is_none();
+        let sole = if may_be_new { Arc::get_mut(&mut self.host) } else { None };
+        self.is_left_as_new = sole.is_some_and(|host| host.is_as_new());
+        if !self.is_left_as_new {
+            self.host.end_turn();
+        }
+    }
+
+    /// Looks whether the slot is still held.
+    fn look_for_slot(&mut self) {
+        if !self.is_left_as_new && !self.host.take_slot() {
+            self.slot.take().into_iter().for_each(Slot::forget);
+        }
+    }
 }
 
 impl Drop for Abandoned {
@@ -325,12 +400,14 @@ impl Drop for Abandoned {
             return;
         }
         self.host.end_turn();
-        drop(self.host.take_slot());
+        self.is_left_as_new = false;
+        self.look_for_slot();
+        drop(self.slot.take());
         let run = &self.host.run;
-        let fate = run.abandon(self.index);
+        let fate = run.abandon(&self.host.agent);
         // An observer that panicked is the likeliest reason to be here, and must not do so again.
         let tell = || tell_fate(run, &self.host.agent.entry, fate);
         let _ = catch_unwind(AssertUnwindSafe(tell));
-        run.wake_a_worker();
+        run.pool.attachment.wake();
     }
 }

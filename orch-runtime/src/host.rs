@@ -19,7 +19,7 @@ use crate::attempt::tell_status;
 use crate::error::{RetireError, SpawnError};
 use crate::run::Run;
 use crate::scheduler::HandOut;
-use crate::slot::{Slot, SlotHolder};
+use crate::slot::SlotHolder;
 use crate::{family, permission};
 
 #[derive(Debug)]
@@ -35,17 +35,36 @@ pub(crate) struct AttemptHost {
 }
 
 impl AttemptHost {
-    pub(crate) fn new(run: Arc<Run>, out: &HandOut, slot: Slot) -> Self {
+    /// Of an attempt that holds its slot.
+    pub(crate) fn new(run: Arc<Run>, agent: Arc<Agent>, out: &HandOut) -> Self {
+        let slot = Arc::new(SlotHolder::new(run.pool.clone()));
         Self {
             run,
-            agent: out.agent.clone(),
+            agent,
             cause: Cause::from(&*out.delivery),
             urgency: out.delivery.priority(),
             round: out.round,
-            slot: Arc::new(SlotHolder::new(slot)),
+            slot,
             usage: Mutex::default(),
             is_over: AtomicBool::new(false),
         }
+    }
+
+    /// Serves another attempt, of this or another agent. The former one's host was
+    /// [as new](Self::is_as_new).
+    pub(crate) fn renew(&mut self, agent: &Arc<Agent>, out: &HandOut) {
+        if !Arc::ptr_eq(&self.agent, agent) {
+            self.agent = agent.clone();
+        }
+        self.cause = Cause::from(&*out.delivery);
+        self.urgency = out.delivery.priority();
+        self.round = out.round;
+        *self.usage.get_mut().unwrap_or_else(PoisonError::into_inner) = Usage::default();
+    }
+
+    /// Whether the attempt has left nothing behind here. Asked by whoever alone has this host.
+    pub(crate) fn is_as_new(&self) -> bool {
+        self.slot.is_as_new()
     }
 
     /// Ends the turn: whoever kept the context gets nothing more from it.
@@ -54,8 +73,8 @@ impl AttemptHost {
         self.slot.end_turn();
     }
 
-    /// Takes the slot out, if it is held.
-    pub(crate) fn take_slot(&self) -> Option<Slot> {
+    /// Whether the slot is held; it is the caller's from then on.
+    pub(crate) fn take_slot(&self) -> bool {
         self.slot.take()
     }
 
@@ -200,7 +219,7 @@ impl<'a> Waits<'a> {
     fn end(&mut self) {
         let host = self.host;
         if std::mem::take(&mut self.is_under_way) && host.slot.end_wait() {
-            host.run.queue_for_slot(host.urgency, host.slot.clone());
+            host.run.pool.queue_for_slot(host.urgency, host.slot.clone());
         }
     }
 }

@@ -1,11 +1,11 @@
 //! One run, from its start to its end: the driver that owns clocks, timers and tasks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use orch_bus::{Announce, Attachment, Delivery};
+use orch_bus::{Announce, Attachment, Delivery, Mailbox};
 use orch_connect::{ConnectError, DynConnector};
 use orch_core::{AgentId, AgentStatus, EventKind, Severity, StopReason, Timestamp};
 use tokio::sync::{Notify, watch};
@@ -14,14 +14,24 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agent_state::Agent;
+use crate::attempt;
 use crate::clock::Clock;
+use crate::guards::Guards;
+use crate::host::AttemptHost;
 use crate::options::Options;
 use crate::orchestrator::Inner;
 use crate::permission;
+use crate::pool::Pool;
 use crate::registry::Entry;
-use crate::scheduler::{Core, Phase};
+use crate::scheduler::{Core, Met, Phase};
+use crate::table::Table;
 use crate::turn::text_of;
-use crate::worker;
+use crate::worker::{self, Done, Job, Work};
+
+/// The values of [`Run::stage`]: messages are handed out; none any more; nothing is in flight.
+pub(crate) const RUNNING: u8 = 0;
+pub(crate) const STOPPING: u8 = 1;
+pub(crate) const ENDED: u8 = 2;
 
 /// What drives an agent, or why it cannot run.
 type CanRun = Result<Arc<dyn DynConnector>, ConnectError>;
@@ -44,12 +54,20 @@ pub(crate) struct Run {
     /// Counted from 1.
     pub(crate) number: u64,
     pub(crate) clock: Clock,
-    pub(crate) attachment: Attachment,
+    /// Tells this run's slots in mailboxes from those of others.
+    pub(crate) tag: u32,
+    pub(crate) guards: Guards,
+    pub(crate) pool: Arc<Pool>,
+    /// The agents that had something to do.
+    pub(crate) agents: Table<Arc<Agent>>,
+    met: Mutex<Met>,
     /// Whether it waits for messages when there are none.
     pub(crate) serves: bool,
     core: Mutex<Core>,
-    /// Workers that wait, or are about to.
-    sleepers: AtomicUsize,
+    /// What the core's phase means for workers, who look at it for each message.
+    pub(crate) stage: AtomicU8,
+    /// Whether a message was above the limit of iterations.
+    pub(crate) is_capped: AtomicBool,
     /// Tells the driver that a timer or the phase changed.
     pub(crate) signal: Notify,
     /// Cancelled when the run begins to stop.
@@ -61,8 +79,8 @@ pub(crate) struct Run {
     report: watch::Sender<Option<StopReport>>,
     /// Whether the future of its `start` is gone.
     is_let_go: AtomicBool,
-    /// A copy of what the core counts, for readers that must not take its lock.
-    n_in_flight: AtomicUsize,
+    /// Activations that have become tasks.
+    n_away: AtomicUsize,
     highest_round: AtomicU64,
 }
 
@@ -74,34 +92,41 @@ impl Run {
         attachment: Attachment,
         serves: bool,
     ) -> Self {
-        let guards = crate::guards::Guards::new(options.guard, number);
+        static TAGS: AtomicU32 = AtomicU32::new(1);
+        let guards = Guards::new(options.guard, number);
+        let pool = Arc::new(Pool::new(attachment, n_workers(), options.max_concurrency));
         Self {
             inner,
             options,
             number,
             clock: Clock::start(),
-            attachment,
+            tag: TAGS.fetch_add(1, Ordering::Relaxed).max(1),
+            guards,
+            pool,
+            agents: Table::default(),
+            met: Mutex::default(),
             serves,
-            core: Mutex::new(Core::new(guards)),
-            sleepers: AtomicUsize::new(0),
+            core: Mutex::new(Core::new()),
+            stage: AtomicU8::new(RUNNING),
+            is_capped: AtomicBool::new(false),
             signal: Notify::new(),
             stopping: CancellationToken::new(),
             cut: CancellationToken::new(),
             tasks: TaskTracker::new(),
             report: watch::Sender::new(None),
             is_let_go: AtomicBool::new(false),
-            n_in_flight: AtomicUsize::new(0),
+            n_away: AtomicUsize::new(0),
             highest_round: AtomicU64::new(0),
         }
     }
 
     /// Handlers that run or wait.
     pub(crate) fn in_flight(&self) -> usize {
-        self.n_in_flight.load(Ordering::Relaxed)
+        self.n_away() + self.pool.n_busy()
     }
 
-    pub(crate) fn count_in_flight(&self, n: usize) {
-        self.n_in_flight.store(n, Ordering::Relaxed);
+    pub(crate) fn n_away(&self) -> usize {
+        self.n_away.load(Ordering::Acquire)
     }
 
     /// The highest round of hand-outs so far.
@@ -109,8 +134,11 @@ impl Run {
         self.highest_round.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn count_rounds(&self, highest: u64) {
-        self.highest_round.store(highest, Ordering::Relaxed);
+    pub(crate) fn count_round(&self, round: u64) {
+        // Most hand-outs are no higher than one before, and only look.
+        if round > self.highest_round() {
+            self.highest_round.fetch_max(round, Ordering::Relaxed);
+        }
     }
 
     /// Notes that nobody waits for the answer of `start` any more.
@@ -155,17 +183,8 @@ impl Run {
         })
     }
 
-    pub(crate) fn wake_a_worker(&self) {
-        // Whoever looks for work after this sees what the caller did under the lock; whoever looked
-        // before is counted here, because it counts itself before it looks. Covered by the lock.
-        if self.sleepers.load(Ordering::SeqCst) > 0 {
-            self.attachment.wake();
-        }
-    }
-
-    pub(crate) fn sleeper(&self) -> Sleeper<'_> {
-        self.sleepers.fetch_add(1, Ordering::SeqCst);
-        Sleeper(self)
+    pub(crate) fn met(&self) -> MutexGuard<'_, Met> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Cuts off what is in flight, and ends the run.
@@ -186,8 +205,8 @@ impl Run {
     pub(crate) async fn drive(self: Arc<Self>) {
         let started = Severity::Info;
         self.inner.bus.events().emit(started, || EventKind::RunStarted { run: self.number });
-        for _ in 0..n_workers() {
-            self.tasks.spawn(worker::work(self.clone()));
+        for index in 0..self.pool.n_workers() {
+            self.tasks.spawn(worker::work(self.clone(), index));
         }
         let unless_it_ends = Cleanup(&self);
         let reason = self.until_ended().await;
@@ -197,7 +216,7 @@ impl Run {
             .bus
             .events()
             .emit(Severity::Info, || EventKind::Stopped { run: self.number, reason });
-        self.attachment.detach();
+        self.pool.attachment.detach();
         self.report.send_replace(Some(report));
         drop(unless_it_ends);
     }
@@ -265,10 +284,9 @@ impl Run {
     async fn put_away(&self, reason: StopReason) -> StopReport {
         self.cut.cancel();
         self.tasks.close();
-        let (agents, (deliveries, mailboxes), still_running) = {
-            let mut core = self.lock();
-            (core.agents(), core.clear(), core.busy_agents())
-        };
+        let agents: Vec<_> = self.agents.iter().cloned().collect();
+        let (deliveries, mailboxes) = self.clear();
+        let still_running = self.busy_agents();
         deliveries.into_iter().for_each(Delivery::put_back);
         self.close_sessions(&agents).await;
         for agent in &agents {
@@ -276,10 +294,7 @@ impl Run {
                 self.set_status(&agent.entry, &AgentStatus::Idle);
             }
         }
-        for mailbox in mailboxes {
-            mailbox.announce(Announce::Every);
-            mailbox.announce_if_waiting();
-        }
+        announce_again(mailboxes);
         if still_running.is_empty() {
             // Workers return as soon as they see the end; a handler polled in place is none of them.
             let _ = timeout(self.options.stop.cut, self.tasks.wait()).await;
@@ -291,7 +306,7 @@ impl Run {
 
     async fn close_sessions(&self, agents: &[Arc<Agent>]) {
         let closing = TaskTracker::new();
-        for session in agents.iter().flat_map(|agent| agent.take_sessions()) {
+        for session in agents.iter().flat_map(|agent| std::mem::take(&mut agent.lock().sessions)) {
             closing.spawn(session.close());
         }
         closing.close();
@@ -302,7 +317,7 @@ impl Run {
 
     /// The agents whose handlers have not returned.
     pub(crate) fn stragglers(&self) -> Vec<AgentId> {
-        self.lock().busy_agents()
+        self.busy_agents()
     }
 
     /// Changes an agent's status, and tells so. A failed agent stays failed until the next start.
@@ -330,25 +345,60 @@ impl Drop for Cleanup<'_> {
         }
         run.cut.cancel();
         run.tasks.close();
-        let (deliveries, still_running) = {
-            let mut core = run.lock();
-            run.end(&mut core, StopReason::ManualStop);
-            (core.clear().0, core.busy_agents())
-        };
+        run.end(&mut run.lock(), StopReason::ManualStop);
+        let (deliveries, mailboxes) = run.clear();
+        let still_running = run.busy_agents();
         deliveries.into_iter().for_each(Delivery::put_back);
-        run.attachment.detach();
+        announce_again(mailboxes);
+        run.pool.attachment.detach();
         let reason = StopReason::ManualStop;
         run.report.send_replace(Some(StopReport { reason, still_running }));
     }
 }
 
-/// Counted as asleep until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Sleeper<'a>(&'a Run);
+/// Leaves mailboxes as the next scheduler expects them.
+pub(crate) fn announce_again(mailboxes: Vec<Arc<Mailbox>>) {
+    for mailbox in mailboxes {
+        mailbox.announce(Announce::Every);
+        mailbox.announce_if_waiting();
+    }
+}
 
-impl Drop for Sleeper<'_> {
-    fn drop(&mut self) {
-        self.0.sleepers.fetch_sub(1, Ordering::SeqCst);
+impl Work for Run {
+    type Keep = Option<Arc<AttemptHost>>;
+
+    fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    fn activate(
+        self: &Arc<Self>,
+        job: Job,
+        keep: &mut Self::Keep,
+    ) -> impl Future<Output = Done> + Send {
+        attempt::activate(self, job, keep)
+    }
+
+    fn goes_away(&self) {
+        self.n_away.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn came_back(&self) {
+        if self.n_away.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.rests();
+        }
+    }
+
+    fn rests(&self) {
+        self.end_at_rest(&mut self.lock());
+    }
+
+    fn has_ended(&self) -> bool {
+        Self::has_ended(self)
     }
 }
 

@@ -1,22 +1,27 @@
-//! Hands ready agents to workers, and takes back what they settle.
+//! Hands messages out to attempts, and takes back what they settle.
 //!
-//! One lock around the state of a run; what is decided under it is decided by the pure parts
-//! (`ReadySet`, `Guards`, `AgentState`). Senders never take this lock: they push into a lane and
-//! announce the mailbox, and whoever looks for work next looks at the announcements first. So cost
-//! does not grow with idle agents, and nothing polls.
+//! Each agent has its state behind a lock of its own; the run's core is locked only for what is rare:
+//! failures, backoffs, the end. What is decided under a lock is decided by the pure parts (`Guards`,
+//! `AgentState`, `verdict`). Senders take none of these locks: they push into a lane and announce the
+//! mailbox, and a worker of the [pool](crate::pool) runs the agent. So cost does not grow with idle
+//! agents, and nothing polls.
 //!
 //! Invariants, while the run is `Running`:
-//! - an agent is in the ready set exactly if it may take a message now;
-//! - `running` slots are taken, never more than `max_concurrency`;
+//! - an agent that may take a message is announced, queued, or being run;
+//! - never more than `max_concurrency` slots are taken;
 //! - every delivery is in its mailbox, in flight, parked or capped: nowhere else.
+//!
+//! Locks are taken in this order: core, the pool's slots, one agent.
 
 mod ending;
 mod settle;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use orch_bus::{Delivery, Mailbox};
+use orch_connect::DynSession;
 use orch_core::{
     AgentId, AgentStatus, DeliveryEvent, DeliveryState, EventKind, MessagePriority, Severity,
     StopReason, Timestamp,
@@ -24,13 +29,12 @@ use orch_core::{
 use orch_policy::Restarts;
 
 use crate::agent_state::{Agent, AgentState, Parked, Taken};
-use crate::guards::{Admit, Guards};
+use crate::guards::Admit;
 use crate::metrics::saturate;
-use crate::ready::ReadySet;
+use crate::pool::{Order, Waiting};
 use crate::run::Run;
-use crate::slot::{Slot, SlotHolder};
 
-pub(crate) use settle::{AgentFate, Settling};
+pub(crate) use settle::{AgentFate, Settled, Settling};
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,36 +46,26 @@ pub(crate) enum Phase {
     Ended(StopReason),
 }
 
-#[derive(Debug)]
-enum Waiter {
-    /// An agent that may take a message.
-    Agent(usize),
-    /// A handler that has waited and wants to go on.
-    Handler(Arc<SlotHolder>),
-}
-
+/// What is rare in a run.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) phase: Phase,
-    agents: Vec<AgentState>,
-    index: HashMap<AgentId, usize>,
-    ready: ReadySet<Waiter>,
     /// When backoffs end, and whose.
     timers: BTreeSet<(Timestamp, usize)>,
-    running: usize,
-    in_flight: usize,
-    guards: Guards,
     /// Failed agents, the first one first.
     failed: Vec<(AgentId, String)>,
-    /// Mailboxes that announced themselves and belong to no registered agent.
-    foreign: Vec<Arc<Mailbox>>,
-    /// Whether a message was above the limit of iterations.
-    is_capped: bool,
-    /// What whoever holds the lock does after it, because it may call code that is not ours.
-    after: After,
 }
 
-/// What is done after the lock.
+/// The agents of a run that had something to do.
+#[derive(Debug, Default)]
+pub(crate) struct Met {
+    /// Where they are in the run's table.
+    index: HashMap<AgentId, usize>,
+    /// Mailboxes that announced themselves and belong to no registered agent.
+    foreign: Vec<Arc<Mailbox>>,
+}
+
+/// What is done after an agent's lock, because it takes another lock, or calls code that is not ours.
 #[derive(Debug, Default)]
 #[must_use]
 struct After {
@@ -79,13 +73,13 @@ struct After {
     put_back: Vec<Delivery>,
     /// Guards that tripped.
     tripped: Vec<EventKind>,
+    /// The run stops for this reason.
+    stop: Option<StopReason>,
 }
 
 /// A message on its way into a handler.
 #[derive(Debug)]
 pub(crate) struct HandOut {
-    pub(crate) index: usize,
-    pub(crate) agent: Arc<Agent>,
     pub(crate) delivery: Delivery,
     pub(crate) state: DeliveryState,
     pub(crate) attempt: u32,
@@ -97,308 +91,167 @@ pub(crate) struct HandOut {
     pub(crate) was_idle: bool,
 }
 
-/// What a worker does next.
+/// What an activation does next.
 #[derive(Debug)]
 pub(crate) enum Next {
-    HandOut(HandOut, Slot),
-    Wait,
-    Ended,
+    /// It handles this message.
+    HandOut(HandOut, Spare),
+    /// It ends, and leaves messages of this urgency to another activation.
+    Again(MessagePriority),
+    /// It ends.
+    Rest,
 }
 
+/// A session of an agent, if it has one that nobody uses.
+pub(crate) type Spare = Option<Box<dyn DynSession>>;
+
 impl Core {
-    pub(crate) fn new(guards: Guards) -> Self {
-        Self {
-            phase: Phase::Running,
-            agents: Vec::new(),
-            index: HashMap::new(),
-            ready: ReadySet::default(),
-            timers: BTreeSet::new(),
-            running: 0,
-            in_flight: 0,
-            guards,
-            failed: Vec::new(),
-            foreign: Vec::new(),
-            is_capped: false,
-            after: After::default(),
-        }
+    pub(crate) fn new() -> Self {
+        Self { phase: Phase::Running, timers: BTreeSet::new(), failed: Vec::new() }
     }
 
     /// When the next backoff ends.
     pub(crate) fn next_timer(&self) -> Option<Timestamp> {
         self.timers.first().map(|(at, _)| *at)
     }
-
-    pub(crate) fn highest_round(&self) -> u64 {
-        self.guards.highest_round()
-    }
-
-    /// The agents that have an attempt under way.
-    pub(crate) fn busy_agents(&self) -> Vec<AgentId> {
-        let busy = self.agents.iter().filter(|state| state.in_flight > 0);
-        busy.map(|state| state.agent.entry.id).collect()
-    }
-
-    pub(crate) fn agents(&self) -> Vec<Arc<Agent>> {
-        self.agents.iter().map(|state| state.agent.clone()).collect()
-    }
-
-    /// Takes out what waits between attempts or above a limit, to be put back (the last one first,
-    /// which needs no search for its place), and all mailboxes that this run looked at.
-    pub(crate) fn clear(&mut self) -> (Vec<Delivery>, Vec<Arc<Mailbox>>) {
-        self.timers.clear();
-        let mut deliveries = Vec::new();
-        let mut mailboxes = std::mem::take(&mut self.foreign);
-        for state in &mut self.agents {
-            deliveries.extend(state.parked.drain(..).map(|parked| parked.delivery));
-            deliveries.append(&mut state.capped);
-            mailboxes.push(state.agent.mailbox.clone());
-        }
-        deliveries.reverse();
-        (deliveries, mailboxes)
-    }
-
-    /// Puts an agent into the ready set, or where it belongs in it, or takes it out.
-    fn refresh(&mut self, i: usize, now: Timestamp) {
-        let state = &mut self.agents[i];
-        // Before looking: what arrives after this is announced, what arrived before is seen.
-        state.agent.mailbox.announce(state.announce());
-        state.place = match (state.place, state.urgency(now)) {
-            (None, None) => None,
-            (None, Some(urgency)) => Some(self.ready.add(urgency, Waiter::Agent(i))),
-            (Some(place), None) => {
-                self.ready.remove(place);
-                None
-            }
-            (Some(place), Some(urgency)) if place.urgency() == urgency => Some(place),
-            (Some(place), Some(urgency)) => self.ready.change(place, urgency),
-        };
-    }
-
-    fn drain(&mut self, reason: StopReason) -> bool {
-        let drains = self.phase == Phase::Running;
-        if drains {
-            self.phase = Phase::Draining(reason);
-        }
-        drains
-    }
-
-    /// Why a run ends in which nothing is left to do.
-    fn reason_at_rest(&self) -> StopReason {
-        if self.is_stuck_above_iterations() {
-            return StopReason::MaxIterations;
-        }
-        let is_there = |agent: &AgentId| !self.agents[self.index[agent]].agent.entry.is_gone();
-        match self.failed.iter().find(|(agent, _)| is_there(agent)) {
-            Some((agent_id, error)) => {
-                StopReason::AgentError { agent_id: *agent_id, error: error.clone() }
-            }
-            None => StopReason::Completed,
-        }
-    }
-
-    /// Nothing is in flight or ready, and no backoff will end: what is parked all the same belongs
-    /// to agents that take nothing any more, and goes back when the run ends.
-    fn is_at_rest(&self) -> bool {
-        self.in_flight == 0 && self.ready.is_empty() && self.timers.is_empty()
-    }
-
-    fn is_stuck_above_iterations(&self) -> bool {
-        self.is_capped && self.agents.iter().any(AgentState::is_capped)
-    }
 }
 
 impl Run {
-    /// Adds the agents whose mailboxes announced themselves, and answers them.
-    pub(crate) fn look_at_announced(&self, core: &mut Core, now: Timestamp) {
-        for mailbox in self.attachment.take_announced() {
-            match self.known(core, &mailbox) {
-                Some(i) => core.refresh(i, now),
-                None if mailbox.is_closed() => {}
-                None => core.foreign.push(mailbox),
+    /// The agent of a mailbox; `None` if it belongs to no registered agent.
+    pub(crate) fn known(&self, mailbox: &Arc<Mailbox>) -> Option<&Arc<Agent>> {
+        let slot = mailbox.slot();
+        if slot >> 32 == u64::from(self.tag) {
+            return self.agents.get(slot as u32 as usize);
+        }
+        self.meet(mailbox)
+    }
+
+    /// Meets an agent for the first time in this run.
+    fn meet(&self, mailbox: &Arc<Mailbox>) -> Option<&Arc<Agent>> {
+        let mut met = self.met();
+        let index = match met.index.get(&mailbox.agent()) {
+            Some(index) => *index,
+            None => {
+                let Some(entry) = self.inner.registry.entry(mailbox.agent()) else {
+                    if !mailbox.is_closed() {
+                        met.foreign.push(mailbox.clone());
+                    }
+                    return None;
+                };
+                let id = entry.id;
+                let restarts = Restarts::new(self.options.intensity);
+                let agent = Arc::new(Agent::new(entry, mailbox.clone(), restarts));
+                let index = self.agents.push(agent);
+                met.index.insert(id, index);
+                index
             }
-        }
+        };
+        mailbox.set_slot(u64::from(self.tag) << 32 | index as u64);
+        self.agents.get(index)
     }
 
-    /// The agent of a mailbox, met for the first time or again.
-    fn known(&self, core: &mut Core, mailbox: &Arc<Mailbox>) -> Option<usize> {
-        if let Some(i) = core.index.get(&mailbox.agent()) {
-            return Some(*i);
-        }
-        let entry = self.inner.registry.entry(mailbox.agent())?;
-        let i = core.agents.len();
-        core.index.insert(entry.id, i);
-        let restarts = Restarts::new(self.options.intensity);
-        let agent = Arc::new(Agent::new(entry, mailbox.clone()));
-        core.agents.push(AgentState::new(agent, restarts));
-        Some(i)
-    }
-
-    /// What a worker does next.
-    pub(crate) fn next(self: &Arc<Self>) -> Next {
-        let mut core = self.lock();
-        if matches!(core.phase, Phase::Ended(_)) {
-            return Next::Ended;
-        }
-        let now = self.clock.now();
-        self.look_at_announced(&mut core, now);
-        let picked = self.pick(&mut core, now);
-        if picked.is_none() {
-            self.end_at_rest(&mut core);
-        }
-        let more = core.running < self.options.max_concurrency && !core.ready.is_empty();
-        let has_ended = matches!(core.phase, Phase::Ended(_));
-        let after = std::mem::take(&mut core.after);
-        drop(core);
-        self.after_the_lock(after);
-        match picked {
-            Some((out, slot)) => {
-                if more {
-                    self.wake_a_worker();
+    /// The next message of an agent, if it may take one; else the agent is let go of, or left to
+    /// another activation.
+    fn hand_out(
+        &self,
+        agent: &Agent,
+        state: &mut AgentState,
+        now: Timestamp,
+        after: &mut After,
+    ) -> Next {
+        loop {
+            // While the run stops, an agent is just left; the end announces it again.
+            if !self.is_running() {
+                return Next::Rest;
+            }
+            let out = match state.take(agent, now) {
+                None => return Next::Rest,
+                Some(Taken::Again(parked)) => Some(begin_again(agent, parked, now)),
+                Some(Taken::Fresh(delivery)) => self.begin(agent, state, delivery, now, after),
+            };
+            let Some(mut out) = out else {
+                // It was taken and must not be handled; the next one may be less urgent than others'.
+                if self.pool.is_scarce() {
+                    return state.release(agent, now).map_or(Next::Rest, Next::Again);
                 }
-                Next::HandOut(out, slot)
-            }
-            None if has_ended => Next::Ended,
-            None => Next::Wait,
+                continue;
+            };
+            // Under the lock, so that it stands as the last of what happened to the agent.
+            out.was_idle = agent.entry.set_status(&AgentStatus::Processing);
+            state.in_flight += 1;
+            self.count_round(out.round);
+            return Next::HandOut(out, state.sessions.pop());
         }
+    }
+
+    /// The first message of an activation.
+    pub(crate) fn first(&self, agent: &Agent, now: Timestamp) -> Next {
+        // Nothing is announced of an agent that is being run; letting go of it changes that.
+        let _ = agent.mailbox.claim();
+        let mut after = After::default();
+        let mut state = agent.lock();
+        let next = self.hand_out(agent, &mut state, now, &mut after);
+        if matches!(next, Next::HandOut(..)) && agent.concurrency() > 1 {
+            // Others may take more of it meanwhile.
+            if let Some(urgency) = state.release(agent, now) {
+                self.pool.attachment.announce(agent.mailbox.clone(), urgency);
+            }
+        }
+        drop(state);
+        self.after_the_lock(after);
+        next
     }
 
     fn after_the_lock(&self, after: After) {
-        let After { put_back, tripped } = after;
+        let After { put_back, tripped, stop } = after;
+        if let Some(reason) = stop {
+            self.stop_for(reason);
+        }
         put_back.into_iter().rev().for_each(Delivery::put_back);
         for guard in tripped {
             self.inner.bus.events().emit(Severity::Warn, || guard);
         }
     }
 
-    /// The next message to handle, if there is a slot; slots for handlers that waited are given out
-    /// on the way.
-    fn pick(self: &Arc<Self>, core: &mut Core, now: Timestamp) -> Option<(HandOut, Slot)> {
-        while core.running < self.options.max_concurrency {
-            let (_, waiter) = core.ready.pop()?;
-            let i = match waiter {
-                Waiter::Agent(i) => i,
-                Waiter::Handler(handler) => {
-                    core.running += 1;
-                    if let Err(slot) = handler.grant(Slot::new(self.clone())) {
-                        // The handler waits again, or its turn is over.
-                        slot.forget();
-                        core.running -= 1;
-                    }
-                    continue;
-                }
-            };
-            core.agents[i].place = None;
-            // While the run drains, an agent just leaves the ready set; the end announces it again.
-            if core.phase == Phase::Running
-                && let Some(out) = self.hand_out(core, i, now)
-            {
-                core.running += 1;
-                return Some((out, Slot::new(self.clone())));
-            }
-        }
-        None
-    }
-
-    fn hand_out(&self, core: &mut Core, i: usize, now: Timestamp) -> Option<HandOut> {
-        let taken = core.agents[i].take(now);
-        let mut out = match taken {
-            None => None,
-            Some(Taken::Again(parked)) => Some(self.begin_again(core, i, parked, now)),
-            Some(Taken::Fresh(delivery)) => self.begin(core, i, delivery, now),
-        };
-        if let Some(out) = &mut out {
-            // Under the lock, so that it stands as the last of what happened to the agent.
-            out.was_idle = out.agent.entry.set_status(&AgentStatus::Processing);
-            core.agents[i].in_flight += 1;
-            core.in_flight += 1;
-            self.count_in_flight(core.in_flight);
-            self.count_rounds(core.highest_round());
-        }
-        core.refresh(i, now);
-        out
-    }
-
     fn begin(
         &self,
-        core: &mut Core,
-        i: usize,
+        agent: &Agent,
+        state: &mut AgentState,
         delivery: Delivery,
         now: Timestamp,
+        after: &mut After,
     ) -> Option<HandOut> {
-        let state = &mut core.agents[i];
         // Attempts that failed before it was put back count; those that were cut off do not.
         let attempt = saturate(delivery.attempts().len() as u64).saturating_add(1);
         let accepted = DeliveryState::Queued { attempt, ready_at: Timestamp::default() };
         if delivery.is_expired(now) {
             let round = state.counts.last_round;
-            let agent = state.agent.clone();
             return Some(HandOut {
                 is_expired: true,
-                ..self.out(i, agent, delivery, accepted, round, now)
+                ..out(agent, delivery, accepted, round, now)
             });
         }
-        match core.guards.admit(&mut state.counts, delivery.origin()) {
-            Admit::HandOut { round } => {
-                let agent = state.agent.clone();
-                Some(self.out(i, agent, delivery, accepted, round, now))
-            }
+        match self.guards.admit(&mut state.counts, delivery.origin()) {
+            Admit::HandOut { round } => Some(out(agent, delivery, accepted, round, now)),
             Admit::AboveIterations { round } => {
-                core.agents[i].capped.push(delivery);
-                if !std::mem::replace(&mut core.is_capped, true) {
-                    let limit = core.guards.limit().max_iterations.into();
-                    core.after.tripped.push(tripped("max_iterations", round, limit, None));
+                state.capped.push(delivery);
+                if !self.is_capped.swap(true, Ordering::AcqRel) {
+                    let limit = self.guards.limit().max_iterations.into();
+                    after.tripped.push(tripped("max_iterations", round, limit, None));
                 }
                 None
             }
             Admit::TooManyMessages { count } => {
-                let agent_id = state.agent.entry.id;
-                core.after.put_back.push(delivery);
+                let agent_id = agent.entry.id;
+                after.put_back.push(delivery);
                 let guard = "max_messages_per_agent";
-                core.after.tripped.push(tripped(guard, count + 1, count, Some(agent_id)));
+                after.tripped.push(tripped(guard, count + 1, count, Some(agent_id)));
                 let count = saturate(count);
-                self.drain(core, StopReason::MaxMessagesPerAgent { agent_id, count });
+                after.stop = Some(StopReason::MaxMessagesPerAgent { agent_id, count });
+                // The stop is made after the lock; nothing more is taken until then.
+                self.stop_handing_out();
                 None
             }
-        }
-    }
-
-    fn begin_again(&self, core: &mut Core, i: usize, parked: Parked, now: Timestamp) -> HandOut {
-        let agent = core.agents[i].agent.clone();
-        let Parked { delivery, state, due: _, round } = parked;
-        // It may have waited for a slot since its backoff was over.
-        let is_expired = delivery.is_expired(now);
-        HandOut { is_expired, ..self.out(i, agent, delivery, state, round, now) }
-    }
-
-    fn out(
-        &self,
-        index: usize,
-        agent: Arc<Agent>,
-        delivery: Delivery,
-        state: DeliveryState,
-        round: u64,
-        now: Timestamp,
-    ) -> HandOut {
-        let deadline = match agent.entry.config.timeout_ms {
-            u64::MAX => Timestamp::NEVER,
-            millis => now.after(std::time::Duration::from_millis(millis)),
-        };
-        let started = state.apply(DeliveryEvent::Start { now, deadline });
-        let state = started.expect("only a queued delivery that is due is handed out");
-        let attempt = match state {
-            DeliveryState::Running { attempt, .. } => attempt,
-            _ => 1,
-        };
-        HandOut {
-            index,
-            agent,
-            delivery,
-            state,
-            attempt,
-            round,
-            now,
-            is_expired: false,
-            was_idle: false,
         }
     }
 
@@ -406,26 +259,91 @@ impl Run {
     pub(crate) fn fire_timers(&self) {
         let now = self.clock.now();
         let mut core = self.lock();
-        while let Some(&(at, i)) = core.timers.first() {
+        while let Some(&(at, index)) = core.timers.first() {
             if at > now {
                 break;
             }
             core.timers.pop_first();
-            core.refresh(i, now);
+            let Some(agent) = self.agents.get(index) else { continue };
+            let urgency = agent.lock().floor();
+            if let Some(urgency) = urgency {
+                self.pool.attachment.announce(agent.mailbox.clone(), urgency);
+            }
         }
         drop(core);
-        self.wake_a_worker();
+        // Nothing may be left to do now, and only a worker notices.
+        self.pool.attachment.wake();
     }
 
-    /// Puts a handler that has waited among those who are ready for a slot.
-    pub(crate) fn queue_for_slot(&self, urgency: MessagePriority, handler: Arc<SlotHolder>) {
-        self.lock().ready.add(urgency, Waiter::Handler(handler));
-        self.wake_a_worker();
+    /// The agents that have an attempt under way.
+    pub(crate) fn busy_agents(&self) -> Vec<AgentId> {
+        let busy = self.agents.iter().filter(|agent| agent.lock().in_flight > 0);
+        busy.map(|agent| agent.entry.id).collect()
     }
 
-    pub(crate) fn give_slot_back(&self) {
-        self.lock().running -= 1;
-        self.wake_a_worker();
+    /// Takes out what waits between attempts or above a limit, to be put back (the last one first,
+    /// which needs no search for its place), and all mailboxes that this run looked at.
+    pub(crate) fn clear(&self) -> (Vec<Delivery>, Vec<Arc<Mailbox>>) {
+        self.lock().timers.clear();
+        let mut deliveries = Vec::new();
+        let mut mailboxes = std::mem::take(&mut self.met().foreign);
+        for agent in self.agents.iter() {
+            let mut state = agent.lock();
+            deliveries.extend(state.parked.drain(..).map(|parked| parked.delivery));
+            deliveries.append(&mut state.capped);
+            mailboxes.push(agent.mailbox.clone());
+        }
+        deliveries.reverse();
+        mailboxes.extend(self.pool.clear());
+        (deliveries, mailboxes)
+    }
+}
+
+fn begin_again(agent: &Agent, parked: Parked, now: Timestamp) -> HandOut {
+    let Parked { delivery, state, due: _, round } = parked;
+    // It may have waited for a slot since its backoff was over.
+    let is_expired = delivery.is_expired(now);
+    HandOut { is_expired, ..out(agent, delivery, state, round, now) }
+}
+
+fn out(
+    agent: &Agent,
+    delivery: Delivery,
+    state: DeliveryState,
+    round: u64,
+    now: Timestamp,
+) -> HandOut {
+    let deadline = match agent.entry.config.timeout_ms {
+        u64::MAX => Timestamp::NEVER,
+        millis => now.after(std::time::Duration::from_millis(millis)),
+    };
+    let started = state.apply(DeliveryEvent::Start { now, deadline });
+    let state = started.expect("only a queued delivery that is due is handed out");
+    let attempt = match state {
+        DeliveryState::Running { attempt, .. } => attempt,
+        _ => 1,
+    };
+    HandOut { delivery, state, attempt, round, now, is_expired: false, was_idle: false }
+}
+
+impl Order for Run {
+    fn place(&self, mailbox: &Arc<Mailbox>, waiting: &mut Waiting<'_>) {
+        let Some(agent) = self.known(mailbox) else { return };
+        let mut state = agent.lock();
+        match (state.urgency(agent, self.clock.now()), state.place) {
+            (Some(urgency), place) => state.place = waiting.place(mailbox, place, urgency),
+            (None, Some(place)) => {
+                waiting.remove(place);
+                state.place = None;
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn unplace(&self, mailbox: &Arc<Mailbox>) {
+        if let Some(agent) = self.known(mailbox) {
+            agent.lock().place = None;
+        }
     }
 }
 

@@ -1,53 +1,23 @@
-//! Slots: the right to run a handler, of which there are `max_concurrency`.
+//! The slot of one attempt, which is free while the handler waits through its context.
 
-use std::fmt;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::run::Run;
+use crate::pool::Pool;
 
-/// One slot, given back when it is dropped.
-pub(crate) struct Slot {
-    run: Option<Arc<Run>>,
-}
-
-impl Slot {
-    /// The caller has counted it.
-    pub(crate) fn new(run: Arc<Run>) -> Self {
-        Self { run: Some(run) }
-    }
-
-    /// Drops it without giving it back: the caller counts it back.
-    pub(crate) fn forget(mut self) {
-        self.run = None;
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if let Some(run) = self.run.take() {
-            run.give_slot_back();
-        }
-    }
-}
-
-impl fmt::Debug for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Slot")
-    }
-}
-
-/// The slot of one attempt, which is free while the handler waits through its context.
+/// What an attempt does with its slot. The slot itself stays with the activation; here is whether it
+/// is held, so that an attempt that never waits through its context costs nothing here.
 ///
 /// The last wait that ends takes the slot again, not each of them: a handler that waits for two
 /// answers together must not keep from the second one the slot that it takes.
-///
-/// A slot is dropped only after the lock, because dropping it takes the scheduler's; that one is
-/// held when a slot is granted.
 #[derive(Debug)]
 pub(crate) struct SlotHolder {
+    pool: Arc<Pool>,
+    /// Whether anything but the beginning is true of `seat`.
+    is_touched: AtomicBool,
     seat: Mutex<Seat>,
     /// Told when `wants_slot` or `is_over` has changed and somebody may wait for that.
     changed: Notify,
@@ -55,8 +25,8 @@ pub(crate) struct SlotHolder {
 
 #[derive(Debug)]
 struct Seat {
-    /// Invariant: `None` while `n_waits` is not 0, or `is_queued`.
-    slot: Option<Slot>,
+    /// Invariant: false while `n_waits` is not 0, or `is_queued`.
+    has_slot: bool,
     /// Waits under way.
     n_waits: usize,
     /// Whether this holder stands among those who are ready for a slot.
@@ -67,14 +37,25 @@ struct Seat {
 
 impl Seat {
     fn wants_slot(&self) -> bool {
-        self.slot.is_none() && self.n_waits == 0 && !self.is_over
+        !self.has_slot && self.n_waits == 0 && !self.is_over
     }
 }
 
 impl SlotHolder {
-    pub(crate) fn new(slot: Slot) -> Self {
-        let seat = Seat { slot: Some(slot), n_waits: 0, is_queued: false, is_over: false };
-        Self { seat: Mutex::new(seat), changed: Notify::new() }
+    /// Of an attempt that has its slot.
+    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+        let seat = Seat { has_slot: true, n_waits: 0, is_queued: false, is_over: false };
+        Self {
+            pool,
+            is_touched: AtomicBool::new(false),
+            seat: Mutex::new(seat),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Whether it can serve another attempt: this one has held its slot all the time.
+    pub(crate) fn is_as_new(&self) -> bool {
+        !self.is_touched.load(Ordering::Acquire)
     }
 
     /// Frees the slot for a wait. `tell` is called under the lock unless the turn is over; answers
@@ -82,12 +63,14 @@ impl SlotHolder {
     pub(crate) fn begin_wait(&self, tell: impl FnOnce() -> bool) -> bool {
         let mut seat = self.seat();
         seat.n_waits += 1;
-        let slot = seat.slot.take();
+        let had_slot = std::mem::take(&mut seat.has_slot);
         let told = !seat.is_over && tell();
         drop(seat);
         // Another wait that has ended and wants the slot leaves it to this one.
         self.changed.notify_waiters();
-        drop(slot);
+        if had_slot {
+            self.pool.give_back();
+        }
         told
     }
 
@@ -101,17 +84,17 @@ impl SlotHolder {
         queues
     }
 
-    /// Takes the slot that it queued for; gives it back if it is not needed any more.
-    pub(crate) fn grant(&self, slot: Slot) -> Result<(), Slot> {
+    /// Takes the slot that it queued for; false if it is not needed any more.
+    pub(crate) fn grant(&self) -> bool {
         let mut seat = self.seat();
         seat.is_queued = false;
-        if !seat.wants_slot() {
-            return Err(slot);
-        }
-        seat.slot = Some(slot);
+        seat.has_slot = seat.wants_slot();
+        let is_taken = seat.has_slot;
         drop(seat);
-        self.changed.notify_waiters();
-        Ok(())
+        if is_taken {
+            self.changed.notify_waiters();
+        }
+        is_taken
     }
 
     /// Returns when the slot is held, or nothing needs it: another wait has begun, or the turn is
@@ -155,12 +138,13 @@ impl SlotHolder {
         }
     }
 
-    /// Takes the slot out, if it is held.
-    pub(crate) fn take(&self) -> Option<Slot> {
-        self.seat().slot.take()
+    /// Whether the slot is held; it is the caller's from then on.
+    pub(crate) fn take(&self) -> bool {
+        std::mem::take(&mut self.seat().has_slot)
     }
 
     fn seat(&self) -> MutexGuard<'_, Seat> {
+        self.is_touched.store(true, Ordering::Release);
         self.seat.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

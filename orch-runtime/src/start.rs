@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use orch_bus::{Announce, Mailbox};
 use orch_core::{AgentStatus, StopReason};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -11,7 +10,7 @@ use tokio::time::timeout;
 use crate::error::StartError;
 use crate::options::Options;
 use crate::orchestrator::Inner;
-use crate::run::Run;
+use crate::run::{Run, announce_again};
 
 /// Runs until the run ends. Dropping the future stops the run without grace.
 pub(crate) async fn start(inner: &Arc<Inner>, serves: bool) -> Result<StopReason, StartError> {
@@ -49,7 +48,7 @@ fn prepare(
     inner.revive_failed();
     let run = Arc::new(Run::new(inner.clone(), options, inner.next_run(), attachment, serves));
     if let Err(error) = check_waiting(&run) {
-        announce_again(&run);
+        announce_again(run.clear().1);
         return Err(error);
     }
     inner.set_run(run.clone());
@@ -58,14 +57,11 @@ fn prepare(
 
 /// Meets the agents that have messages waiting; the first that cannot run is the error.
 fn check_waiting(run: &Run) -> Result<(), StartError> {
-    let agents = {
-        let mut core = run.lock();
-        run.look_at_announced(&mut core, run.now());
-        core.agents()
-    };
-    for agent in agents {
+    let announced: Vec<_> = run.pool.attachment.take_announced().collect();
+    let known: Vec<_> = announced.iter().filter_map(|(mailbox, _)| run.known(mailbox)).collect();
+    for agent in known {
         if agent.mailbox.most_urgent().is_some()
-            && let Err(error) = run.connector_of(&agent)
+            && let Err(error) = run.connector_of(agent)
         {
             return Err(StartError::CannotRun {
                 agent_id: agent.entry.id,
@@ -74,17 +70,10 @@ fn check_waiting(run: &Run) -> Result<(), StartError> {
             });
         }
     }
+    for (mailbox, priority) in announced {
+        run.pool.attachment.announce(mailbox, priority);
+    }
     Ok(())
-}
-
-/// Leaves the mailboxes as they were found.
-fn announce_again(run: &Run) {
-    let (_, mailboxes) = run.lock().clear();
-    let again = |mailbox: Arc<Mailbox>| {
-        mailbox.announce(Announce::Every);
-        mailbox.announce_if_waiting();
-    };
-    mailboxes.into_iter().for_each(again);
 }
 
 /// Dropped with `start`'s future: a stop without grace, unless the run has ended.

@@ -1,92 +1,254 @@
-//! A worker takes what is ready and polls it in place; what has to wait becomes a task of its own.
+//! A worker takes an agent that is ready and runs it in place; what has to wait becomes a task of its
+//! own.
+//!
+//! An *activation* handles what waits for one agent. It is polled inside of a *stint*, a future that
+//! lasts: when an activation ends, the stint waits for the next one, so that an activation costs no
+//! allocation and no task. Only when one has to wait does the whole stint become a tokio task, which
+//! ends with it, and the worker begins a new stint.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 
+use orch_bus::{Look, Mailbox};
+use orch_core::MessagePriority;
 use tokio::task::{unconstrained, yield_now};
+use tokio_util::task::TaskTracker;
 
-use crate::attempt;
-use crate::run::Run;
-use crate::scheduler::Next;
+use crate::pool::{Order, Pool, Seat, Slot};
 use crate::turn::text_of;
 
-/// Messages between two yields to tokio's timers and I/O.
-const BATCH: u32 = 64;
+/// Activations between two yields to tokio's timers and I/O.
+const ACTIVATIONS: u32 = 128;
+/// Messages between two such yields, counted after each activation.
+const MESSAGES: u32 = 512;
+/// Messages that one activation handles at most.
+pub(crate) const BATCH: u32 = 64;
 
-pub(crate) async fn work(run: Arc<Run>) {
+/// What the workers of a pool do.
+pub(crate) trait Work: Order + Send + Sync + 'static {
+    /// What a stint keeps from one activation to the next.
+    type Keep: Default + Send;
+
+    fn pool(&self) -> &Arc<Pool>;
+
+    fn tasks(&self) -> &TaskTracker;
+
+    /// Handles what waits for an agent, at most [`BATCH`] messages.
+    fn activate(
+        self: &Arc<Self>,
+        job: Job,
+        keep: &mut Self::Keep,
+    ) -> impl Future<Output = Done> + Send;
+
+    /// An activation becomes a task.
+    fn goes_away(&self);
+
+    /// An activation that became a task has ended.
+    fn came_back(&self);
+
+    /// Every worker sleeps. Called while this one counts as asleep.
+    fn rests(&self);
+
+    /// Whether workers go home.
+    fn has_ended(&self) -> bool;
+}
+
+/// An agent to run, and the slot for it.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) slot: Slot,
+}
+
+/// How an activation ended.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// `None` if a handler has let go of it and goes on elsewhere.
+    pub(crate) slot: Option<Slot>,
+    /// How urgent what is left is, if anything is.
+    pub(crate) again: Option<MessagePriority>,
+    pub(crate) n_messages: u32,
+}
+
+thread_local! {
+    /// The stint that a worker of this thread polls in place; 0 for none.
+    static IN_PLACE: Cell<u64> = const { Cell::new(0) };
+    static JOB: Cell<Option<Job>> = const { Cell::new(None) };
+    static DONE: Cell<Option<Done>> = const { Cell::new(None) };
+}
+
+struct Stint {
+    number: u64,
+    future: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Stint {
+    fn new<W: Work>(work: &Arc<W>) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        Self { number, future: Box::pin(stint(work.clone(), number)) }
+    }
+}
+
+async fn stint<W: Work>(work: Arc<W>, number: u64) {
+    let mut keep = W::Keep::default();
+    loop {
+        // Nothing wakes this but the worker that polls it with a job.
+        let job = poll_fn(|_| JOB.take().map_or(Poll::Pending, Poll::Ready)).await;
+        let done = work.activate(job, &mut keep).await;
+        if IN_PLACE.get() == number {
+            DONE.set(Some(done));
+            continue;
+        }
+        finish_away(&*work, done);
+        return;
+    }
+}
+
+/// Ends an activation that had become a task.
+fn finish_away(work: &impl Work, done: Done) {
+    if let Some(urgency) = done.again {
+        work.pool().attachment.announce(done.mailbox, urgency);
+    }
+    drop(done.slot);
+}
+
+/// Comes back when the task ends, in whatever way.
+struct Away<W: Work>(Arc<W>);
+
+impl<W: Work> Drop for Away<W> {
+    fn drop(&mut self) {
+        self.0.came_back();
+    }
+}
+
+pub(crate) async fn work<W: Work>(work: Arc<W>, index: usize) {
+    let mut worker = Worker { seat: Seat::new(index), stint: None, work };
     loop {
         // Without tokio's own budget, which would make a ready channel look pending after 128
-        // operations and so turn handlers into tasks for nothing. The batch yields instead.
-        if unconstrained(batch(&run)).await {
-            return;
+        // operations and so turn handlers into tasks for nothing. The worker yields instead.
+        let shift = poll_fn(|cx| Poll::Ready(worker.shift(cx)));
+        match unconstrained(shift).await {
+            Shift::Over => return,
+            Shift::Yields => yield_now().await,
+            Shift::FoundNothing => worker.sleep().await,
         }
-        yield_now().await;
     }
 }
 
-/// Works until the run has ended (true), or it is time to yield (false).
-async fn batch(run: &Arc<Run>) -> bool {
-    let mut n_handled = 0;
-    loop {
-        match run.next() {
-            Next::Ended => return true,
-            Next::HandOut(out, slot) => {
-                let attempt = Box::pin(attempt::attempt(run.clone(), out, slot));
-                poll_in_place(run, attempt).await;
-                n_handled += 1;
-                if n_handled == BATCH {
-                    return false;
+enum Shift {
+    /// The run has ended.
+    Over,
+    /// It is time for tokio's timers and I/O.
+    Yields,
+    FoundNothing,
+}
+
+struct Worker<W: Work> {
+    seat: Seat,
+    stint: Option<Stint>,
+    work: Arc<W>,
+}
+
+impl<W: Work> Drop for Worker<W> {
+    fn drop(&mut self) {
+        // Or the next run on this bus would wait for a searcher that is gone.
+        self.stop_searching();
+    }
+}
+
+impl<W: Work> Worker<W> {
+    fn stop_searching(&mut self) {
+        if std::mem::take(&mut self.seat.is_searching) {
+            self.work.pool().attachment.searched();
+        }
+    }
+
+    fn shift(&mut self, cx: &mut Context<'_>) -> Shift {
+        let work = self.work.clone();
+        let pool = work.pool();
+        let desk = pool.desk(&self.seat).clone();
+        // What the handlers send is looked at by this worker next, so it wakes nobody.
+        pool.attachment.at_desk(&desk, || {
+            let (mut n_activations, mut n_messages) = (0, 0);
+            while n_activations < ACTIVATIONS && n_messages < MESSAGES {
+                if work.has_ended() {
+                    return Shift::Over;
+                }
+                let Some(mailbox) = pool.next(&mut self.seat, &*work) else {
+                    return Shift::FoundNothing;
+                };
+                n_messages += self.run(cx, mailbox);
+                n_activations += 1;
+            }
+            Shift::Yields
+        })
+    }
+
+    /// Runs an agent; answers how many messages it handled, as far as that is known.
+    fn run(&mut self, cx: &mut Context<'_>, mailbox: Arc<Mailbox>) -> u32 {
+        let Some(slot) = self.seat.slot.take() else {
+            debug_assert!(false, "nothing is found without a slot");
+            return 0;
+        };
+        let work = self.work.clone();
+        let pool = work.pool();
+        let mut stint = self.stint.take().unwrap_or_else(|| Stint::new(&work));
+        pool.set_busy(&self.seat, true);
+        JOB.set(Some(Job { mailbox, slot }));
+        let outer = IN_PLACE.replace(stint.number);
+        let polled = catch_unwind(AssertUnwindSafe(|| stint.future.as_mut().poll(cx)));
+        IN_PLACE.set(outer);
+        let done = DONE.take();
+        let n_messages = done.as_ref().map_or(1, |done| done.n_messages);
+        match (done, polled) {
+            (Some(done), _) => {
+                self.stint = Some(stint);
+                self.seat.slot = done.slot;
+                if let Some(urgency) = done.again {
+                    pool.again(&self.seat, done.mailbox, urgency);
                 }
             }
-            Next::Wait => {
-                if sleep(run).await {
-                    return true;
-                }
+            (None, Ok(Poll::Pending)) => {
+                work.goes_away();
+                let away = Away(work.clone());
+                work.tasks().spawn(async move {
+                    let _away = away;
+                    stint.future.await;
+                });
+            }
+            (None, Ok(Poll::Ready(()))) => {}
+            (None, Err(panic)) => {
+                // Beside the handler, whose panics are caught nearer: an observer's, say.
+                let error = text_of(&*panic);
+                tracing::error!(target: "orch", error, "an attempt panicked outside of its handler");
             }
         }
+        pool.set_busy(&self.seat, false);
+        n_messages
     }
-}
 
-/// Polls an attempt once. If it is pending, it goes on as a task, which polls it at once with a
-/// waker of its own; the wake-up that this worker may get for it does no harm. A panic beside the
-/// handler (an observer's) ends the attempt, as it does in a task, and not the worker.
-async fn poll_in_place<F>(run: &Arc<Run>, mut attempt: std::pin::Pin<Box<F>>)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let poll = |cx: &mut std::task::Context<'_>| {
-        // What the handler sends is looked at by this worker next, so it wakes nobody.
-        let poll = || run.attachment.quietly(|| attempt.as_mut().poll(cx));
-        Poll::Ready(catch_unwind(AssertUnwindSafe(poll)))
-    };
-    match poll_fn(poll).await {
-        Ok(Poll::Ready(())) => {}
-        Ok(Poll::Pending) => drop(run.tasks.spawn(attempt)),
-        Err(panic) => {
-            let error = text_of(&*panic);
-            tracing::error!(target: "orch", error, "an attempt panicked outside of its handler");
+    /// Waits until there may be something to do.
+    async fn sleep(&mut self) {
+        let pool = self.work.pool().clone();
+        // A handler that waits for a slot may have it.
+        drop(self.seat.slot.take());
+        self.stop_searching();
+        let look = || {
+            let found = pool.has_work() || self.work.has_ended();
+            if !found && pool.all_asleep() {
+                self.work.rests();
+            }
+            (found || self.work.has_ended()).then_some(())
+        };
+        if pool.attachment.look_or_wait(look).await == Look::Woken {
+            self.seat.is_searching = true;
         }
     }
-}
-
-/// Waits until there may be something to do. True if the run has ended.
-async fn sleep(run: &Arc<Run>) -> bool {
-    // Counted as asleep before looking once more, or work that comes in between wakes nobody.
-    let sleeper = run.sleeper();
-    let look = || match run.next() {
-        Next::Wait => None,
-        next => Some(next),
-    };
-    match run.attachment.look_or_wait(look).await {
-        Some(Next::Ended) => return true,
-        Some(Next::HandOut(out, slot)) => {
-            drop(sleeper);
-            let attempt = Box::pin(attempt::attempt(run.clone(), out, slot));
-            poll_in_place(run, attempt).await;
-        }
-        Some(Next::Wait) | None => {}
-    }
-    false
 }

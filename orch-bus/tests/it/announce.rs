@@ -4,20 +4,21 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 
-use orch_bus::{Announce, Attachment, Mailbox, MessageBus};
+use orch_bus::{Announce, Attachment, Desk, Look, Mailbox, MessageBus};
 use orch_core::AgentId;
 use orch_core::MessagePriority::{self, High, Low, Normal};
 use tokio::time::timeout;
 
 use crate::support::{PATIENCE, block_on, bus_with_lanes_of, message, poll_once, put};
 
-/// Looks at nothing, and so is ready only when it is woken.
+/// Looks at nothing, and so is ready only when it is woken; it searches no longer then.
 async fn woken(attachment: &Attachment) {
-    attachment.look_or_wait(|| None::<()>).await;
+    assert_eq!(attachment.look_or_wait(|| None::<()>).await, Look::Woken);
+    attachment.searched();
 }
 
 fn announced(attachment: &Attachment) -> Vec<AgentId> {
-    attachment.take_announced().map(|mailbox| mailbox.agent()).collect()
+    attachment.take_announced().map(|(mailbox, _)| mailbox.agent()).collect()
 }
 
 #[test]
@@ -40,21 +41,37 @@ fn one_scheduler_at_a_time_is_attached() {
 fn what_waits_when_a_scheduler_comes_is_announced_to_it() {
     let bus = MessageBus::new();
     let [a, b, c] = [(); 3].map(|()| bus.open_mailbox(AgentId::new()));
-    put(&a, Low, "x");
     put(&b, Low, "x");
+    put(&a, Low, "x");
+    put(&a, Normal, "x");
     let first = bus.attach().unwrap();
-    let mut agents = announced(&first);
-    agents.sort_unstable();
-    let mut expected = [a.agent(), b.agent()];
-    expected.sort_unstable();
-    assert_eq!(agents, expected);
+    // In the order in which something came.
+    assert_eq!(announced(&first), [b.agent(), a.agent()]);
 
-    // It leaves without having set anything back, and with an announcement that it did not take.
-    a.announce(Announce::Nothing);
+    // It leaves what it took as it found it, and an announcement that it did not take.
+    for mailbox in [&a, &b] {
+        mailbox.announce(Announce::Every);
+        mailbox.announce_if_waiting();
+    }
     put(&c, Low, "x");
     drop(first);
     let second = bus.attach().unwrap();
-    assert_eq!(announced(&second).len(), 3);
+    assert_eq!(announced(&second), [a.agent(), b.agent(), c.agent()]);
+}
+
+/// A mailbox that is removed is forgotten, and one in which nothing waits any more announces nothing.
+#[test]
+fn what_does_not_wait_any_more_when_a_scheduler_comes_is_not_announced_to_it() {
+    let bus = MessageBus::new();
+    let [a, b] = [(); 2].map(|()| bus.open_mailbox(AgentId::new()));
+    put(&a, Low, "x");
+    put(&b, Low, "x");
+    drop(bus.remove_mailbox(a.agent()));
+    drop(b.try_recv());
+    let attachment = bus.attach().unwrap();
+    assert!(!attachment.has_announced());
+    put(&b, Low, "x");
+    assert_eq!(announced(&attachment), [b.agent()]);
 }
 
 #[test]
@@ -91,19 +108,19 @@ fn a_delivery_that_is_put_back_is_announced() {
 }
 
 #[test]
-fn an_announcement_wakes_one_who_waits_or_the_next_to_come() {
+fn an_announcement_wakes_one_who_waits() {
     let (bus, mailbox) = bus_with_lanes_of(8);
     let attachment = bus.attach().unwrap();
     let mut waits = pin!(woken(&attachment));
     assert!(poll_once(waits.as_mut()).is_pending());
+    assert_eq!(attachment.n_asleep(), 1);
     put(&mailbox, Normal, "x");
+    assert_eq!(attachment.n_asleep(), 0);
     assert!(poll_once(waits).is_ready());
+    // Nobody waits: there is nothing to wake, and the next one finds the announcement by looking.
     mailbox.announce(Announce::Every);
     put(&mailbox, Normal, "x");
-    assert!(poll_once(pin!(woken(&attachment))).is_ready());
     assert!(poll_once(pin!(woken(&attachment))).is_pending());
-    attachment.wake();
-    assert!(poll_once(pin!(woken(&attachment))).is_ready());
 
     let mut both = [Box::pin(woken(&attachment)), Box::pin(woken(&attachment))];
     assert!(both.iter_mut().all(|waits| poll_once(waits.as_mut()).is_pending()));
@@ -111,48 +128,104 @@ fn an_announcement_wakes_one_who_waits_or_the_next_to_come() {
     assert!(both.iter_mut().all(|waits| poll_once(waits.as_mut()).is_ready()));
 }
 
+/// One who was woken will find what is there; a herd of others would only be in its way.
 #[test]
-fn two_who_found_nothing_are_both_woken_by_what_came_after_their_looks() {
-    let (bus, _mailbox) = bus_with_lanes_of(8);
+fn while_one_searches_nobody_else_is_woken() {
+    let (bus, mailbox) = bus_with_lanes_of(8);
     let attachment = bus.attach().unwrap();
-    let mut second = pin!(attachment.look_or_wait(|| {
-        // Both look now, and neither waits yet.
-        attachment.wake();
-        attachment.wake();
-        None::<()>
-    }));
-    let first = pin!(attachment.look_or_wait(|| {
-        assert!(poll_once(second.as_mut()).is_ready());
-        None::<()>
-    }));
-    assert!(poll_once(first).is_ready());
+    let look = || attachment.look_or_wait(|| None::<()>);
+    let (mut first, mut second) = (Box::pin(look()), Box::pin(look()));
+    assert!(poll_once(first.as_mut()).is_pending() && poll_once(second.as_mut()).is_pending());
+    put(&mailbox, Normal, "x");
+    attachment.wake();
+    let ready = [poll_once(first.as_mut()).is_ready(), poll_once(second.as_mut()).is_ready()];
+    assert_eq!(ready.iter().filter(|ready| **ready).count(), 1);
+    attachment.searched();
+    attachment.wake();
+    assert_eq!(attachment.n_asleep(), 0);
+}
+
+/// A searcher that is dropped before it has searched hands the search on.
+#[test]
+fn a_wake_up_is_not_lost_with_the_one_that_got_it() {
+    let (bus, mailbox) = bus_with_lanes_of(8);
+    let attachment = bus.attach().unwrap();
+    let look = || attachment.look_or_wait(|| None::<()>);
+    let mut waiters = [Box::pin(look()), Box::pin(look())];
+    assert!(waiters.iter_mut().all(|waits| poll_once(waits.as_mut()).is_pending()));
+    put(&mailbox, Normal, "x");
+    // The one that went to sleep last was woken.
+    let [first, second] = waiters;
+    drop(second);
+    assert!(poll_once(pin!(first)).is_ready());
+    attachment.searched();
+    assert_eq!(attachment.n_asleep(), 0);
 }
 
 #[tokio::test]
 async fn a_look_that_finds_something_does_not_wait() {
     let (bus, _mailbox) = bus_with_lanes_of(8);
     let attachment = bus.attach().unwrap();
-    assert_eq!(attachment.look_or_wait(|| Some(7)).await, Some(7));
+    assert_eq!(attachment.look_or_wait(|| Some(7)).await, Look::Found(7));
+    assert_eq!(attachment.n_asleep(), 0);
+    // Even if somebody woke it at the same time.
+    let woken_too = attachment.look_or_wait(|| {
+        attachment.wake();
+        Some(7)
+    });
+    assert_eq!(woken_too.await, Look::Found(7));
+    let mut next = pin!(woken(&attachment));
+    assert!(poll_once(next.as_mut()).is_pending());
+    attachment.wake();
+    assert!(poll_once(next).is_ready());
 }
 
 /// Seen in review: a worker that handled a message quietly silenced what its thread announced on
 /// every bus, so a handler that wrote to another bus left the scheduler there asleep.
 #[test]
-fn what_is_done_quietly_wakes_nobody_of_this_bus_and_everybody_of_others() {
+fn a_desk_takes_the_latest_of_its_own_bus_and_wakes_nobody() {
     let [(here, to_here), (there, to_there)] = [bus_with_lanes_of(8), bus_with_lanes_of(8)];
+    let also_here = here.open_mailbox(AgentId::new());
     let (here, there) = (here.attach().unwrap(), there.attach().unwrap());
-    here.quietly(|| {
+    let (desk, other_desk) = (Arc::new(Desk::default()), Arc::new(Desk::default()));
+    let mut sleeps = pin!(woken(&here));
+    assert!(poll_once(sleeps.as_mut()).is_pending());
+    here.at_desk(&desk, || {
         // Within it, the same of another bus, which ends first.
-        there.quietly(|| ());
+        there.at_desk(&other_desk, || ());
         put(&to_here, Normal, "x");
         put(&to_there, Normal, "x");
     });
-    assert!(here.has_announced() && there.has_announced());
-    assert!(poll_once(pin!(woken(&here))).is_pending());
-    assert!(poll_once(pin!(woken(&there))).is_ready());
+    assert!(!here.has_announced() && there.has_announced() && other_desk.take().is_none());
+    assert!(poll_once(sleeps.as_mut()).is_pending());
+    // A later one displaces it, and what was displaced is everybody's.
+    here.at_desk(&desk, || put(&also_here, High, "x"));
+    assert_eq!(announced(&here), [to_here.agent()]);
+    assert!(poll_once(sleeps).is_ready());
+    assert_eq!(desk.take().map(|mailbox| mailbox.agent()), Some(also_here.agent()));
+    // Without desks all of it is.
+    here.use_desks(false);
     to_here.announce(Announce::Every);
-    put(&to_here, Normal, "x");
-    assert!(poll_once(pin!(woken(&here))).is_ready());
+    here.at_desk(&desk, || put(&to_here, Normal, "x"));
+    assert!(desk.take().is_none() && here.has_announced());
+}
+
+#[test]
+fn a_mailbox_is_claimed_by_one_and_let_go_when_nothing_waits() {
+    let (bus, mailbox) = bus_with_lanes_of(8);
+    let attachment = bus.attach().unwrap();
+    put(&mailbox, Normal, "x");
+    assert_eq!(announced(&attachment), [mailbox.agent()]);
+    assert!(mailbox.claim() && !mailbox.claim());
+    put(&mailbox, MessagePriority::Critical, "y");
+    assert!(!attachment.has_announced(), "whoever claimed it looks again");
+    assert_eq!(mailbox.checkout_or_rest().unwrap().settle().content(), "y");
+    assert_eq!(mailbox.checkout_or_rest().unwrap().settle().content(), "x");
+    assert!(!mailbox.claim());
+    assert!(mailbox.checkout_or_rest().is_none());
+    put(&mailbox, Low, "z");
+    assert_eq!(announced(&attachment), [mailbox.agent()]);
+    assert!(mailbox.claim());
 }
 
 const SENDERS: usize = 4;
@@ -166,14 +239,17 @@ async fn schedule(attachment: &Attachment, expected: usize) {
     while n_handled < expected {
         let look_at_all = || {
             let mut n_new = 0;
-            for mailbox in attachment.take_announced() {
+            for (mailbox, _) in attachment.take_announced() {
                 n_looks += 1;
                 n_new += look(&mailbox, n_looks);
             }
             (n_new > 0 || attachment.has_announced()).then_some(n_new)
         };
         let looked = timeout(PATIENCE, attachment.look_or_wait(look_at_all)).await;
-        n_handled += looked.unwrap_or_else(|_| panic!("asleep at {n_handled}")).unwrap_or(0);
+        match looked.unwrap_or_else(|_| panic!("asleep at {n_handled}")) {
+            Look::Found(n_new) => n_handled += n_new,
+            Look::Woken => attachment.searched(),
+        }
     }
     assert_eq!(n_handled, expected);
 }

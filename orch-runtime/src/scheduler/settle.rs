@@ -1,35 +1,37 @@
 //! Ends attempts: where their messages go, and what becomes of their agents.
 
 use orch_bus::Delivery;
-use orch_core::{AgentId, AgentStatus, DeliveryEvent, DeliveryState, StopReason, Timestamp};
+use orch_core::{
+    AgentId, AgentStatus, DeliveryEvent, DeliveryState, RestartPolicy, StopReason, Timestamp,
+};
 use orch_policy::RestartDecision;
 
-use super::{Core, Phase};
-use crate::agent_state::{Parked, Stage};
+use super::{After, Next, Spare};
+use crate::agent_state::{Agent, AgentState, Parked, Stage};
 use crate::options::FailurePolicy;
 use crate::run::Run;
-use crate::slot::Slot;
 use crate::verdict::{AgentFails, Verdict};
 
 /// An attempt that ended, and what was decided about it.
 #[derive(Debug)]
 pub(crate) struct Settling {
-    pub(crate) index: usize,
     pub(crate) delivery: Delivery,
     pub(crate) state: DeliveryState,
     pub(crate) round: u64,
     pub(crate) verdict: Verdict,
     /// Whether its session ended by itself although nothing failed.
     pub(crate) session_ended: bool,
-    pub(crate) slot: Option<Slot>,
+    /// A session for the next attempt.
+    pub(crate) session: Spare,
 }
 
-/// What settling an attempt changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What settling an attempt changed, and what comes next.
+#[derive(Debug)]
 pub(crate) struct Settled {
     pub(crate) fate: AgentFate,
     /// Whether the agent has become idle.
     pub(crate) is_idle: bool,
+    pub(crate) next: Next,
 }
 
 /// What settling an attempt meant for its agent.
@@ -41,11 +43,12 @@ pub(crate) enum AgentFate {
 }
 
 impl Run {
-    /// Ends an attempt: the message goes where the verdict says, the slot is free, the agent may
-    /// take its next message.
-    pub(crate) fn settle(&self, settling: Settling) -> Settled {
-        let now = self.clock.now();
-        let Settling { index: i, delivery, state, round, verdict, session_ended, slot } = settling;
+    /// Ends an attempt: the message goes where the verdict says, and the agent may take its next one,
+    /// which is the answer if the activation goes on.
+    pub(crate) fn settle(&self, agent: &Agent, settling: Settling, goes_on: bool) -> Settled {
+        let Settling { delivery, state: of_delivery, round, verdict, session_ended, session } =
+            settling;
+        let now = self.now();
         // What goes for good goes before the lock, and what comes back before the agent is free.
         let kept = match verdict {
             Verdict::Ack | Verdict::GiveUp { .. } => {
@@ -58,159 +61,192 @@ impl Run {
             }
             Verdict::Retry { .. } => Some(delivery),
         };
-        let mut core = self.lock();
-        if let Some(slot) = slot {
-            slot.forget();
-            core.running -= 1;
-        }
-        self.leave(&mut core, i);
+        let mut after = After::default();
+        let mut timer = None;
+        let mut state = agent.lock();
+        state.in_flight -= 1;
+        state.sessions.extend(session);
         let legal = "an attempt that runs may end in any way";
         let fate = match verdict {
             Verdict::Ack => {
-                state.apply(DeliveryEvent::Ack).expect(legal);
+                of_delivery.apply(DeliveryEvent::Ack).expect(legal);
                 if session_ended {
-                    self.supervise_restart(&mut core, i, now)
+                    self.supervise_restart(agent, &mut state, now, &mut after)
                 } else {
                     AgentFate::GoesOn
                 }
             }
             Verdict::PutBack => {
-                state.apply(DeliveryEvent::PutBack).expect(legal);
+                of_delivery.apply(DeliveryEvent::PutBack).expect(legal);
                 AgentFate::GoesOn
             }
             Verdict::Retry { at, .. } => {
-                let state = state.apply(DeliveryEvent::Nack { retry_at: at }).expect(legal);
+                let queued = of_delivery.apply(DeliveryEvent::Nack { retry_at: at }).expect(legal);
                 let delivery = kept.expect("kept above for another attempt");
-                let parked = Parked { delivery, state, due: at, round };
-                self.park(&mut core, i, parked);
+                let parked = Parked { delivery, state: queued, due: at, round };
+                timer = self.park(&mut state, parked, &mut after);
                 AgentFate::GoesOn
             }
             Verdict::GiveUp { error, agent_fails, reason } => {
-                state.apply(DeliveryEvent::GiveUp).expect(legal);
+                of_delivery.apply(DeliveryEvent::GiveUp).expect(legal);
                 let error = error.unwrap_or_else(|| reason.to_string());
-                self.supervise_failure(&mut core, i, agent_fails, error, now)
+                self.supervise_failure(agent, &mut state, agent_fails, error, now, &mut after)
             }
         };
-        // After the end nobody schedules here any more, and a mailbox is left as it was put away.
-        if !matches!(core.phase, Phase::Ended(_)) {
-            core.refresh(i, now);
-            self.end_at_rest(&mut core);
-        }
-        let state = &core.agents[i];
+        let next = self.after_one(agent, &mut state, goes_on, now, &mut after);
         let rests = state.in_flight == 0 && state.stage != Stage::Failed;
-        let is_idle = rests && state.agent.entry.set_status(&AgentStatus::Idle);
-        let after = std::mem::take(&mut core.after);
-        drop(core);
+        let is_idle = rests && agent.entry.set_status(&AgentStatus::Idle);
+        drop(state);
+        if let Some(at) = timer {
+            self.set_timer(agent, at);
+        }
+        self.note_fate(agent, &fate);
         self.after_the_lock(after);
-        Settled { fate, is_idle }
+        Settled { fate, is_idle, next }
     }
 
-    /// Keeps a message until its backoff is over. If its agent takes nothing any more, or the run has
-    /// ended, nobody would ever look at it here: it goes back.
-    fn park(&self, core: &mut Core, i: usize, parked: Parked) {
-        let has_ended = matches!(core.phase, Phase::Ended(_));
-        if has_ended || core.agents[i].stage != Stage::Active {
-            core.after.put_back.push(parked.delivery);
-            return;
+    /// What an activation does next. After the end nobody schedules here any more, and a mailbox is
+    /// left as it was put away.
+    fn after_one(
+        &self,
+        agent: &Agent,
+        state: &mut AgentState,
+        goes_on: bool,
+        now: Timestamp,
+        after: &mut After,
+    ) -> Next {
+        if self.has_ended() {
+            return Next::Rest;
         }
-        core.timers.insert((parked.due, i));
-        core.agents[i].parked.push(parked);
+        // An agent that handles several at a time is announced to others as soon as it has room.
+        if goes_on && agent.concurrency() == 1 {
+            return self.hand_out(agent, state, now, after);
+        }
+        state.release(agent, now).map_or(Next::Rest, Next::Again)
+    }
+
+    /// Keeps a message until its backoff is over, and answers when that is. If its agent takes
+    /// nothing any more, or the run has ended, nobody would ever look at it here: it goes back.
+    fn park(&self, state: &mut AgentState, parked: Parked, after: &mut After) -> Option<Timestamp> {
+        if self.has_ended() || state.stage != Stage::Active {
+            after.put_back.push(parked.delivery);
+            return None;
+        }
+        let due = parked.due;
+        state.parked.push(parked);
+        Some(due)
+    }
+
+    fn set_timer(&self, agent: &Agent, at: Timestamp) {
+        let index = self.met().index.get(&agent.entry.id).copied();
+        self.lock().timers.extend(index.map(|index| (at, index)));
         // The driver sleeps until the first timer.
         self.signal.notify_one();
     }
 
-    fn leave(&self, core: &mut Core, i: usize) {
-        core.in_flight -= 1;
-        core.agents[i].in_flight -= 1;
-        self.count_in_flight(core.in_flight);
-    }
-
     /// Counts an attempt out that was dropped before it was settled, and fails its agent: the
     /// message went back, and would do the same again.
-    pub(crate) fn abandon(&self, i: usize) -> AgentFate {
-        let mut core = self.lock();
-        self.leave(&mut core, i);
+    pub(crate) fn abandon(&self, agent: &Agent) -> AgentFate {
+        let mut after = After::default();
+        let mut state = agent.lock();
+        state.in_flight -= 1;
         let mut fate = AgentFate::GoesOn;
-        if !matches!(core.phase, Phase::Ended(_)) {
-            fate = self.fail(&mut core, i, "an attempt of it was abandoned".to_owned());
-            core.refresh(i, self.clock.now());
-            self.end_at_rest(&mut core);
+        if !self.has_ended() {
+            let error = "an attempt of it was abandoned".to_owned();
+            fate = fail(agent, &mut state, error, &mut after);
+            let _nothing_is_taken_any_more = state.release(agent, self.now());
         }
-        let after = std::mem::take(&mut core.after);
-        drop(core);
+        drop(state);
+        self.note_fate(agent, &fate);
         self.after_the_lock(after);
         fate
     }
 
     fn supervise_failure(
         &self,
-        core: &mut Core,
-        i: usize,
+        agent: &Agent,
+        state: &mut AgentState,
         agent_fails: AgentFails,
         error: String,
         now: Timestamp,
+        after: &mut After,
     ) -> AgentFate {
-        use orch_core::RestartPolicy;
-        match (agent_fails, core.agents[i].agent.entry.config.restart) {
+        match (agent_fails, agent.entry.config.restart) {
             (AgentFails::No, _) => AgentFate::GoesOn,
             (AgentFails::ForGood, _) | (AgentFails::BySupervisor, RestartPolicy::Never) => {
-                self.fail(core, i, error)
+                fail(agent, state, error, after)
             }
-            (AgentFails::BySupervisor, _) => match core.agents[i].restarts.on_failure(now) {
+            (AgentFails::BySupervisor, _) => match state.restarts.on_failure(now) {
                 RestartDecision::Restart { count } => AgentFate::Restarted { restarts: count },
                 RestartDecision::GiveUp => {
                     let allowed = self.options.intensity;
                     let (n, window) = (allowed.restarts_max, allowed.window.as_secs());
                     let error = format!("{error} (after {n} restarts within {window} s)");
-                    self.fail(core, i, error)
+                    fail(agent, state, error, after)
                 }
             },
         }
     }
 
     /// A session ended by itself and its agent is to be restarted all the same.
-    fn supervise_restart(&self, core: &mut Core, i: usize, now: Timestamp) -> AgentFate {
-        match core.agents[i].restarts.on_failure(now) {
+    fn supervise_restart(
+        &self,
+        agent: &Agent,
+        state: &mut AgentState,
+        now: Timestamp,
+        after: &mut After,
+    ) -> AgentFate {
+        match state.restarts.on_failure(now) {
             RestartDecision::Restart { count } => AgentFate::Restarted { restarts: count },
-            RestartDecision::GiveUp => self.fail(core, i, "its session ended too often".to_owned()),
+            RestartDecision::GiveUp => {
+                fail(agent, state, "its session ended too often".to_owned(), after)
+            }
         }
     }
 
-    fn fail(&self, core: &mut Core, i: usize, error: String) -> AgentFate {
-        let state = &mut core.agents[i];
-        if state.stage != Stage::Active {
-            return AgentFate::GoesOn;
-        }
-        state.stage = Stage::Failed;
-        let agent_id = state.agent.entry.id;
-        state.agent.entry.set_status(&AgentStatus::Failed { reason: error.clone() });
-        // What waits between attempts of a failed agent waits in its mailbox.
-        core.after.put_back.extend(state.parked.drain(..).map(|parked| parked.delivery));
-        core.timers.retain(|(_, of)| *of != i);
+    /// Notes in the core what an agent's failure means for the run.
+    fn note_fate(&self, agent: &Agent, fate: &AgentFate) {
+        let AgentFate::Failed { error } = fate else { return };
+        let agent_id = agent.entry.id;
+        let index = self.met().index.get(&agent_id).copied();
+        let mut core = self.lock();
+        core.timers.retain(|(_, of)| Some(*of) != index);
         core.failed.push((agent_id, error.clone()));
+        drop(core);
         self.inner.registry.note_failed(agent_id);
         if self.options.failure_policy == FailurePolicy::StopOnFirst {
-            self.drain(core, StopReason::AgentError { agent_id, error: error.clone() });
+            self.stop_for(StopReason::AgentError { agent_id, error: error.clone() });
         }
-        AgentFate::Failed { error }
     }
 
     /// Stops handing messages to an agent that was retired, and answers what waited between its
     /// attempts or above a limit.
-    pub(crate) fn forget_agent(&self, agent: AgentId) -> Vec<Delivery> {
-        let now = self.clock.now();
+    pub(crate) fn forget_agent(&self, agent_id: AgentId) -> Vec<Delivery> {
+        let Some(index) = self.met().index.get(&agent_id).copied() else { return Vec::new() };
+        let Some(agent) = self.agents.get(index) else { return Vec::new() };
         let mut core = self.lock();
-        let Some(&i) = core.index.get(&agent) else { return Vec::new() };
-        core.agents[i].stage = Stage::Retired;
-        core.timers.retain(|(_, of)| *of != i);
-        core.failed.retain(|(failed, _)| *failed != agent);
-        let state = &mut core.agents[i];
+        core.timers.retain(|(_, of)| *of != index);
+        core.failed.retain(|(failed, _)| *failed != agent_id);
+        drop(core);
+        let mut state = agent.lock();
+        state.stage = Stage::Retired;
         let mut left: Vec<_> = state.parked.drain(..).map(|parked| parked.delivery).collect();
         left.append(&mut state.capped);
-        core.refresh(i, now);
-        drop(core);
+        let _nothing_is_taken_any_more = state.release(agent, self.now());
+        drop(state);
         // Nothing may be left to do now, and only a worker notices.
-        self.wake_a_worker();
+        self.pool.attachment.wake();
         left
     }
+}
+
+fn fail(agent: &Agent, state: &mut AgentState, error: String, after: &mut After) -> AgentFate {
+    if state.stage != Stage::Active {
+        return AgentFate::GoesOn;
+    }
+    state.stage = Stage::Failed;
+    agent.entry.set_status(&AgentStatus::Failed { reason: error.clone() });
+    // What waits between attempts of a failed agent waits in its mailbox.
+    after.put_back.extend(state.parked.drain(..).map(|parked| parked.delivery));
+    AgentFate::Failed { error }
 }
