@@ -103,6 +103,13 @@ impl MessageBus {
         }
     }
 
+    /// Makes a mailbox that only those reach who have it: it is not in the directory, and no broadcast
+    /// finds it. It announces itself to the scheduler of this bus.
+    #[must_use]
+    pub fn unlisted_mailbox(&self, agent: AgentId) -> Arc<Mailbox> {
+        Mailbox::at_home(agent, self.home.limits.lane_capacity, self.home.clone())
+    }
+
     /// The mailbox of an agent: an address that can be kept, and skips the directory.
     #[must_use]
     pub fn mailbox(&self, agent: AgentId) -> Option<Arc<Mailbox>> {
@@ -223,11 +230,9 @@ impl MessageBus {
             return None;
         }
         let attachment = Attachment::new(self.home.clone());
-        for agent in self.home.ready.take_waiting() {
-            if let Some(mailbox) = self.mailbox(agent) {
-                mailbox.announce(Announce::Every);
-                mailbox.announce_if_waiting();
-            }
+        for mailbox in self.home.ready.take_waiting() {
+            mailbox.announce(Announce::Every);
+            mailbox.announce_if_waiting();
         }
         Some(attachment)
     }

@@ -343,11 +343,18 @@ impl Mailbox {
     /// `None`, every arrival announces it, and nothing that arrived before waits, unless another
     /// worker has claimed it meanwhile.
     pub fn checkout_or_rest(self: &Arc<Self>) -> Option<Delivery> {
+        self.checkout_or_rest_after(|| ())
+    }
+
+    /// As [`checkout_or_rest`](Self::checkout_or_rest), but calls `before` before it lets go. What
+    /// comes at that very moment is the answer all the same: the worker has claimed it again.
+    pub fn checkout_or_rest_after(self: &Arc<Self>, before: impl FnOnce()) -> Option<Delivery> {
         let mut receiving = self.take_turn();
         let found = self.checkout(&mut receiving, MessagePriority::Low);
         if found.is_some() {
             return found;
         }
+        before();
         self.announce(Announce::Every);
         // Looked at after the word was changed: see `Signal`.
         if !self.is_waiting(&receiving) || !self.claim() {

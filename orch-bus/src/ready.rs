@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 
 use crossbeam_utils::CachePadded;
@@ -34,8 +34,8 @@ pub type Announced = (Arc<Mailbox>, MessagePriority);
 pub(crate) struct Ready {
     /// Closed while no scheduler is attached.
     announced: Stack<Announced>,
-    /// While no scheduler is attached: who announced. Ids, because a mailbox keeps its bus, so what
-    /// nobody takes would keep both for good.
+    /// While no scheduler is attached: who announced. They are not kept alive: a mailbox keeps its
+    /// bus, so what nobody takes would keep both for good.
     waiting: Mutex<Waiting>,
     attached: AtomicBool,
     /// Whether desks take announcements.
@@ -110,7 +110,7 @@ impl Ready {
         match self.announced.push((mailbox, priority)) {
             Ok(()) => self.idle.rouse(),
             Err((mailbox, _)) => {
-                lock(&self.waiting).add(agent);
+                lock(&self.waiting).add(agent, &mailbox);
                 // A scheduler that attached meanwhile may have looked at the set before.
                 if !self.announced.is_closed() && self.announced.push((mailbox, priority)).is_ok() {
                     self.idle.rouse();
@@ -135,23 +135,23 @@ impl Ready {
     }
 
     /// Those who announced while nobody was attached, the first one first.
-    pub(crate) fn take_waiting(&self) -> Vec<AgentId> {
+    pub(crate) fn take_waiting(&self) -> Vec<Arc<Mailbox>> {
         let waiting = std::mem::take(&mut *lock(&self.waiting));
-        let mut agents: Vec<_> = waiting.numbers.into_iter().collect();
-        agents.sort_unstable_by_key(|(_, number)| *number);
-        agents.into_iter().map(|(agent, _)| agent).collect()
+        let mut waiting: Vec<_> = waiting.numbers.into_values().collect();
+        waiting.sort_unstable_by_key(|(number, _)| *number);
+        waiting.into_iter().filter_map(|(_, mailbox)| mailbox.upgrade()).collect()
     }
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
-    numbers: HashMap<AgentId, u64>,
+    numbers: HashMap<AgentId, (u64, Weak<Mailbox>)>,
     next: u64,
 }
 
 impl Waiting {
-    fn add(&mut self, agent: AgentId) {
-        self.numbers.entry(agent).or_insert(self.next);
+    fn add(&mut self, agent: AgentId, mailbox: &Arc<Mailbox>) {
+        self.numbers.entry(agent).or_insert_with(|| (self.next, Arc::downgrade(mailbox)));
         self.next += 1;
     }
 }

@@ -32,6 +32,7 @@
 
 mod agent_state;
 mod attempt;
+pub mod bare;
 mod clock;
 mod error;
 mod family;

@@ -410,6 +410,6 @@ async fn at(instant: Option<Instant>) {
 }
 
 /// One for each thread of the runtime: a worker runs handlers in place, so more would only wait.
-fn n_workers() -> usize {
+pub(crate) fn n_workers() -> usize {
     tokio::runtime::Handle::current().metrics().num_workers().max(1)
 }
