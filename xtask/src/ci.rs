@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::process::{cargo, run};
 use crate::steps::Step;
 use crate::workspace::Workspace;
-use crate::{features, tauri, tidy, tools};
+use crate::{bench, features, instructions, models, tauri, tidy, tools};
 
 /// In the order in which they run; each also runs by its name alone.
 pub(crate) const STEPS: &[Step] = &[
@@ -30,8 +30,20 @@ pub(crate) const STEPS: &[Step] = &[
         about: "orch-tauri in a real window, and its client",
         run: tauri::window,
     },
-    // Models and smoke tests go here, each as a step: loom at bound 2, shuttle, kill -9 in small,
-    // instruction counts with callgrind.
+    Step { name: "loom", about: "the models of the mailbox, bound 2", run: models::loom },
+    Step { name: "shuttle", about: "the same, 20,000 orders each", run: models::shuttle },
+    Step { name: "bench", about: "the benchmarks: lints, tests and licences", run: bench::check },
+    Step {
+        name: "instructions-control",
+        about: "a planted slowdown is found",
+        run: instructions::control,
+    },
+    Step {
+        name: "instructions",
+        about: "no hot path costs more instructions than it did",
+        run: instructions::check,
+    },
+    // Further smoke tests go here, each as a step: kill -9 in small.
 ];
 
 fn fmt(_: &Workspace) -> Result<()> {

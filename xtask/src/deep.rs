@@ -10,25 +10,43 @@ use anyhow::{Context, Result, ensure};
 use crate::process::{cargo, read, run};
 use crate::steps::Step;
 use crate::workspace::Workspace;
-use crate::{setup, test};
+use crate::{models, setup, test};
 
 pub(crate) const STEPS: &[Step] = &[
     Step { name: "properties", about: "all tests, 20,000 cases and seeds each", run: properties },
     Step { name: "asan-control", about: "AddressSanitizer finds a planted bug", run: asan_control },
     Step { name: "asan", about: "the tests of orch-bus under AddressSanitizer", run: asan },
-    // Further slow checks go here: loom at bound 3, shuttle in millions, fuzzing for hours,
-    // ThreadSanitizer, 10,000 kills.
+    Step { name: "tsan-control", about: "ThreadSanitizer finds a planted bug", run: tsan_control },
+    Step { name: "tsan", about: "threads at lanes and stacks under ThreadSanitizer", run: tsan },
+    Step { name: "loom", about: "the models of the mailbox, bound 3", run: models::loom_deep },
+    Step { name: "shuttle", about: "the same, 2,000,000 orders each", run: models::shuttle_deep },
+    // Further slow checks go here: fuzzing for hours, 10,000 kills.
 ];
 
 /// The sanitizers ship with the stable compiler, behind this switch.
 const BOOTSTRAP: (&str, &str) = ("RUSTC_BOOTSTRAP", "1");
 const ASAN: &str = "-Zsanitizer=address";
+/// The standard library that we link to is built without it.
+const TSAN: &str = "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer";
 
 /// Reads memory that it has freed. The control is worth nothing if this exits well.
 const USE_AFTER_FREE: &str = "fn main() {
     let freed = { let boxed = Box::new(7_u8); &raw const *boxed };
     std::process::exit(i32::from(unsafe { freed.read_volatile() }) * 0);
 }";
+
+/// Writes from two threads at once.
+const RACE: &str = "fn main() {
+    static mut N: u64 = 0;
+    let count = || (0..1_000_000).for_each(|_| unsafe { (&raw mut N).write_volatile(1) });
+    let other = std::thread::spawn(count);
+    count();
+    other.join().unwrap();
+}";
+
+/// What ThreadSanitizer takes for a race because it cannot see into the standard library: how a test
+/// tells its runner that it is done.
+const NO_RACES: &str = "race:CompletedTest\n";
 
 fn properties(_: &Workspace) -> Result<()> {
     setup::provide(setup::FOR_TESTS)?;
@@ -44,28 +62,57 @@ fn properties(_: &Workspace) -> Result<()> {
 }
 
 fn asan(workspace: &Workspace) -> Result<()> {
-    let mut command = cargo();
-    command.args(["test", "-p", "orch-bus", "--no-fail-fast", "--target", &host()?]);
-    command.arg("--target-dir").arg(workspace.target_dir.join("asan"));
-    command.envs([BOOTSTRAP, ("RUSTFLAGS", ASAN), ("RUSTDOCFLAGS", ASAN)]);
+    let mut command = bus_tests(workspace, "asan")?;
+    command.envs([("RUSTFLAGS", ASAN), ("RUSTDOCFLAGS", ASAN)]);
     test::counted(&mut command).map(|_| ())
 }
 
 fn asan_control(workspace: &Workspace) -> Result<()> {
-    let program = build_control(&workspace.target_dir.join("asan-control"))?;
+    control(workspace, ASAN, USE_AFTER_FREE, "heap-use-after-free")
+}
+
+/// The tests whose threads meet at our own atomics alone: it cannot see into the locks of the standard
+/// library, and would take what they protect for races.
+fn tsan(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.target_dir.join("tsan");
+    let suppressions = folder.join("suppressions");
+    std::fs::create_dir_all(&folder).context("failed to make its folder")?;
+    std::fs::write(&suppressions, NO_RACES).context("failed to write its suppressions")?;
+    let mut command = bus_tests(workspace, "tsan")?;
+    command.args(["--release", "--lib", "between_threads", "--", "--test-threads=1"]);
+    command.env("RUSTFLAGS", TSAN);
+    command.env("TSAN_OPTIONS", format!("suppressions={}", suppressions.display()));
+    test::counted(&mut command).map(|_| ())
+}
+
+fn tsan_control(workspace: &Workspace) -> Result<()> {
+    control(workspace, TSAN, RACE, "data race")
+}
+
+fn bus_tests(workspace: &Workspace, folder: &str) -> Result<Command> {
+    let mut command = cargo();
+    command.args(["test", "-p", "orch-bus", "--no-fail-fast", "--target", &host()?]);
+    command.arg("--target-dir").arg(workspace.target_dir.join(folder));
+    command.envs([BOOTSTRAP]);
+    Ok(command)
+}
+
+/// Fails unless `program` fails for the reason that is named.
+fn control(workspace: &Workspace, flags: &str, program: &str, reason: &str) -> Result<()> {
+    let program = build_control(&workspace.target_dir.join("control"), flags, program)?;
     let output = Command::new(program).output().context("failed to run the control")?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(!output.status.success(), "the planted bug was not found");
-    ensure!(said.contains("heap-use-after-free"), "it failed for another reason: {said}");
+    ensure!(said.contains(reason), "it failed for another reason: {said}");
     Ok(())
 }
 
-fn build_control(folder: &Path) -> Result<PathBuf> {
+fn build_control(folder: &Path, flags: &str, text: &str) -> Result<PathBuf> {
     let (source, program) = (folder.join("control.rs"), folder.join("control"));
     std::fs::create_dir_all(folder).context("failed to make the control's folder")?;
-    std::fs::write(&source, USE_AFTER_FREE).context("failed to write the control")?;
+    std::fs::write(&source, text).context("failed to write the control")?;
     let mut rustc = Command::new("rustc");
-    rustc.envs([BOOTSTRAP]).args(["--edition=2024", ASAN, "-o"]);
+    rustc.envs([BOOTSTRAP]).arg("--edition=2024").args(flags.split(' ')).arg("-o");
     run(rustc.arg(&program).arg(source))?;
     Ok(program)
 }

@@ -1,4 +1,5 @@
-//! Automation of this repository: `cargo xtask test`, `ci`, `deep`, `bench`, `tauri-deps`, `tidy`.
+//! Automation of this repository: `cargo xtask test`, `ci`, `deep`, `bench`, `instructions`,
+//! `tauri-deps`, `tidy`.
 //!
 //! One file for each command. Uses nothing of ours, so that it runs when the rest does not compile.
 
@@ -8,6 +9,8 @@ mod bench;
 mod ci;
 mod deep;
 mod features;
+mod instructions;
+mod models;
 mod process;
 mod setup;
 mod steps;
@@ -46,6 +49,7 @@ fn run(args: &[String]) -> Result<()> {
         "ci" => steps::run(ci::STEPS, rest, &workspace),
         "deep" => steps::run(deep::STEPS, rest, &workspace),
         "bench" => bench::run(rest),
+        "instructions" => instructions::run(rest, &workspace),
         "tauri-deps" => no_arguments(rest).and_then(|()| tauri::install()),
         "tidy" => no_arguments(rest).and_then(|()| tidy::run(&workspace)),
         "help" | "--help" | "-h" => {
@@ -69,7 +73,8 @@ fn help() -> String {
          test           build `orch` and pass every test of the workspace\n  \
          ci [STEP…]     all other checks, or only these steps:\n{}  \
          deep [STEP…]   the slow checks, or only these steps:\n{}  \
-         bench [ARG…]   the benchmarks of orch-runtime; the arguments go to them\n  \
+         bench [ARG…]   how fast orch is, beside its peers; --help says more\n  \
+         instructions   how many instructions the hot paths cost; --accept keeps them so\n  \
          tauri-deps     install the Debian packages that orch-tauri needs\n  \
          tidy           the rules of the repository itself\n",
         steps::list(ci::STEPS),

@@ -31,6 +31,9 @@ pub(crate) const PYTHON: &[Need] = &[Need { program: "python3", package: "python
 pub(crate) const FOR_PAGES: &[Need] =
     &[Need { program: "node", package: "nodejs" }, Need { program: "npm", package: "npm" }];
 
+/// What counts instructions.
+pub(crate) const FOR_COUNTS: &[Need] = &[Need { program: "valgrind", package: "valgrind" }];
+
 /// Returns once all programs are there; an error says which are not, and how to get them.
 pub(crate) fn provide(needs: &[Need]) -> Result<()> {
     let missing = missing(needs);

@@ -63,6 +63,8 @@ const LAYERS: &[Layer] = &[
     },
     Layer { name: "orch-cli", ours: Ours::All, never: &[] },
     Layer { name: TESTKIT, ours: Ours::All, never: &[] },
+    // The others' frameworks are known to it alone.
+    Layer { name: "orch-bench", ours: Ours::All, never: &[] },
     Layer { name: "xtask", ours: Ours::Only(&[]), never: &["tokio"] },
 ];
 
