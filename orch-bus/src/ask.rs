@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
-use orch_core::{AgentId, AgentMessage, Content, MessageId, Timestamp};
+use orch_core::{AgentId, AgentMessage, Content, IdState, MessageId, Timestamp};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -56,7 +56,7 @@ type Answer = Result<Content, QuestionFailure>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Questions {
-    open: DashMap<MessageId, Open>,
+    open: DashMap<MessageId, Open, IdState>,
     /// How many `open` has, at least. Most messages are no questions, and each that is settled is
     /// looked up here: this spares them the locks.
     n_open: AtomicUsize,
@@ -141,7 +141,10 @@ impl MessageBus {
 
     /// Tells everybody who waits for an answer of `agent` that none will come.
     pub fn fail_questions_to(&self, agent: AgentId, failure: &QuestionFailure) {
-        let open = &self.questions().open;
+        let Questions { open, n_open } = self.questions();
+        if n_open.load(Ordering::Relaxed) == 0 {
+            return; // Or each agent that is retired would cost a look at all shards.
+        }
         let mut to_agent: Vec<MessageId> =
             open.iter().filter(|entry| entry.to == agent).map(|entry| *entry.key()).collect();
         to_agent.sort_unstable();

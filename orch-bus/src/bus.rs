@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use orch_core::{AgentId, AgentMessage, EventHub, MessageId, PriorityDepth};
+use orch_core::{AgentId, AgentMessage, EventHub, IdState, MessageId, PriorityDepth};
 
 use crate::admission::Admission;
 use crate::ask::{QuestionFailure, Questions};
@@ -37,7 +37,7 @@ use crate::ready::Attachment;
 pub struct MessageBus {
     /// Sharded locks, held for a look-up. No guard leaves the files of this crate or is held
     /// across an await.
-    mailboxes: DashMap<AgentId, Arc<Mailbox>>,
+    mailboxes: DashMap<AgentId, Arc<Mailbox>, IdState>,
     topics: DashMap<String, Vec<AgentId>>,
     questions: Questions,
     home: Arc<Home>,
@@ -54,7 +54,7 @@ impl MessageBus {
     #[must_use]
     pub fn with_limits(limits: BusLimits) -> Self {
         Self {
-            mailboxes: DashMap::new(),
+            mailboxes: DashMap::default(),
             topics: DashMap::new(),
             questions: Questions::default(),
             home: Arc::new(Home { limits, ..Home::default() }),

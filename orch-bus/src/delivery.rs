@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use orch_core::{AgentMessage, AttemptError};
 
+use crate::lane::Taken;
 use crate::mailbox::Mailbox;
 
 /// A message that was checked out of its mailbox, and its place there.
@@ -17,9 +18,22 @@ use crate::mailbox::Mailbox;
 pub struct Delivery {
     mailbox: Arc<Mailbox>,
     /// Invariant: `Some` until the delivery is consumed.
-    message: Option<AgentMessage>,
-    ticket: u64,
-    attempts: Attempts,
+    parcel: Option<Taken<Parcel>>,
+}
+
+/// What lies in a lane.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(crate) message: AgentMessage,
+    /// Those that failed before it was put back.
+    pub(crate) attempts: Attempts,
+}
+
+impl Parcel {
+    /// A message that was just sent.
+    pub(crate) fn new(message: AgentMessage) -> Self {
+        Self { message, attempts: Attempts::default() }
+    }
 }
 
 /// Failed attempts, oldest first. Most messages have none, so there is nothing to point to.
@@ -36,24 +50,20 @@ impl Attempts {
 }
 
 impl Delivery {
-    pub(crate) fn new(
-        mailbox: Arc<Mailbox>,
-        message: AgentMessage,
-        ticket: u64,
-        attempts: Attempts,
-    ) -> Self {
-        Self { mailbox, message: Some(message), ticket, attempts }
+    pub(crate) fn new(mailbox: Arc<Mailbox>, parcel: Taken<Parcel>) -> Self {
+        Self { mailbox, parcel: Some(parcel) }
     }
 
     /// The attempts at it that failed, oldest first, those before it was put back included.
     #[must_use]
     pub fn attempts(&self) -> &[AttemptError] {
-        self.attempts.as_slice()
+        self.parcel().attempts.as_slice()
     }
 
     /// Notes an attempt that failed.
     pub fn note_attempt(&mut self, attempt: AttemptError) {
-        self.attempts.0.get_or_insert_default().0.push(attempt);
+        let parcel = self.parcel.as_mut().expect(HAS_PARCEL);
+        parcel.attempts.0.get_or_insert_default().0.push(attempt);
     }
 
     /// The mailbox that it came from.
@@ -63,10 +73,13 @@ impl Delivery {
     }
 
     /// Frees its place, and hands the message over: it was handled, or goes elsewhere.
-    pub fn settle(mut self) -> AgentMessage {
-        let message = self.message.take().expect("a delivery has its message until it is consumed");
-        self.mailbox.settle(message.priority());
-        message
+    pub fn settle(self) -> AgentMessage {
+        self.end().into_value().message
+    }
+
+    /// Frees its place; it was handled, and nobody needs the message any more.
+    pub fn finish(self) {
+        drop(self.end());
     }
 
     /// Puts the message back to where it was: in front of what was never checked out, in the order
@@ -75,20 +88,32 @@ impl Delivery {
     pub fn put_back(self) {
         drop(self);
     }
+
+    fn end(mut self) -> Taken<Parcel> {
+        let parcel = self.parcel.take().expect(HAS_PARCEL);
+        self.mailbox.settle(parcel.message.priority());
+        parcel
+    }
+
+    fn parcel(&self) -> &Parcel {
+        self.parcel.as_ref().expect(HAS_PARCEL)
+    }
 }
+
+const HAS_PARCEL: &str = "a delivery has its message until it is consumed";
 
 impl Deref for Delivery {
     type Target = AgentMessage;
 
     fn deref(&self) -> &AgentMessage {
-        self.message.as_ref().expect("a delivery has its message until it is consumed")
+        &self.parcel().message
     }
 }
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if let Some(message) = self.message.take() {
-            self.mailbox.take_back(message, self.ticket, std::mem::take(&mut self.attempts));
+        if let Some(parcel) = self.parcel.take() {
+            self.mailbox.take_back(parcel);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use orch_core::{AgentId, AgentMessage, DeadLetter, DeadLetterReason, Timestamp};
+use orch_core::{AgentId, AgentMessage, DeadLetter, DeadLetterReason, Timestamp, mint};
 
 use crate::bus::MessageBus;
 use crate::error::SendError;
@@ -70,27 +70,37 @@ impl MessageBus {
     }
 
     async fn fan_out(&self, message: &AgentMessage, mailboxes: Vec<Arc<Mailbox>>) -> usize {
-        let mut accepted = 0;
-        let mut waiting = Vec::new();
-        for mailbox in mailboxes {
-            // Checked once: the admission does not count a copy twice that has to wait.
-            let copy = mailbox.check(message.copy_to(mailbox.agent()));
-            match copy.and_then(|copy| mailbox.try_enter(copy)) {
-                Ok(_) => accepted += 1,
-                Err(error) if error.is_transient() => {
-                    let copy = error.into_message();
-                    waiting.push(async move { mailbox.enter(copy).await });
-                }
-                Err(error) => self.keep_refused(error),
-            }
-        }
-        for sent in all(waiting).await {
+        let (mut accepted, full) = self.try_each(message, mailboxes);
+        let waiting =
+            full.into_iter().map(|(mailbox, copy)| async move { mailbox.enter(copy).await });
+        for sent in all(waiting.collect()).await {
             match sent {
                 Ok(_) => accepted += 1,
                 Err(error) => self.keep_refused(error),
             }
         }
         accepted
+    }
+
+    /// Sends what can be sent at once; answers how many accepted it, and what has to wait for room.
+    fn try_each(
+        &self,
+        message: &AgentMessage,
+        mailboxes: Vec<Arc<Mailbox>>,
+    ) -> (usize, Vec<(Arc<Mailbox>, AgentMessage)>) {
+        // One reading of the clock for all copies.
+        let _held = mint::hold(Timestamp::now());
+        let (mut accepted, mut full) = (0, Vec::new());
+        for mailbox in mailboxes {
+            // Checked once: the admission does not count a copy twice that has to wait.
+            let copy = mailbox.check(message.copy_to(mailbox.agent()));
+            match copy.and_then(|copy| mailbox.try_enter(copy)) {
+                Ok(_) => accepted += 1,
+                Err(error) if error.is_transient() => full.push((mailbox, error.into_message())),
+                Err(error) => self.keep_refused(error),
+            }
+        }
+        (accepted, full)
     }
 
     /// Keeps a message that was refused while its sender was not there to hear so.

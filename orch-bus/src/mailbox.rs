@@ -15,71 +15,46 @@
 //! A message that is checked out keeps its place in its lane's count until it is settled, so that
 //! putting it back always fits; it then goes back to where it was: in front of what was never
 //! checked out, in the order of checking out.
+//!
+//! How a lane works (`lane.rs`), in short:
+//!
+//! ```text
+//! receiver ◀── first: oldest ⇄ … ⇄ newest :head ◀── senders
+//! ```
+//!
+//! A sender puts its node at `head` with one compare-exchange; from then on the message is there, since
+//! each node knows the next older one. Then it tells the older node, so that the receiver finds its
+//! way from the oldest to the newest in one step each. A sender that the system stops in between makes
+//! the receiver walk over what was sent since, once; it hides nothing, and nobody waits for it. The
+//! turn of the receivers is a lock that no sender touches.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::Arc;
 
 use orch_core::{
     AgentId, AgentMessage, DeadLetter, DeadLetterReason, MessagePriority, PriorityDepth, Timestamp,
 };
-use tokio::sync::Notify;
 
 use crate::dead_letters::DeadLetters;
-use crate::delivery::{Attempts, Delivery};
+use crate::delivery::{Delivery, Parcel};
 use crate::home::Home;
-use crate::lane::{Chain, Stack};
-use crate::sync::{AtomicU32, AtomicU64, Ordering, Point, pass};
+use crate::lane::{LANES, Lanes, Taken, Turn};
+use crate::places::Places;
+use crate::sync::{AtomicU64, Notify, OnceBox, Ordering, Point, pass};
+use crate::waiting::Waiting;
 
-/// One agent's inbox. Cheap while idle: a few hundred bytes and no task.
+/// One agent's inbox. Cheap while idle: less than 200 bytes and no task.
 #[derive(Debug)]
 pub struct Mailbox {
     agent: AgentId,
-    /// By [`MessagePriority::lane`].
-    lanes: [Lane; 4],
-    /// Receivers take turns by this lock; senders never touch it.
-    turn: Mutex<Receiving>,
+    /// By [`MessagePriority::lane`]. Receivers take turns here; senders never wait.
+    lanes: Lanes<Parcel>,
     /// See the functions on [`Signal`].
     signal: AtomicU64,
-    capacity: u32,
+    /// The scheduler's; see [`slot`](Self::slot).
     slot: AtomicU64,
-    arrived: OnceLock<Box<Notify>>,
+    waiting: OnceBox<Waiting>,
+    capacity: u32,
     pub(crate) home: Arc<Home>,
-}
-
-#[derive(Debug)]
-struct Lane {
-    inbox: Stack<Parcel>,
-    /// Messages that were accepted and not settled, and places reserved for sends under way.
-    /// Invariant: never above the mailbox's capacity.
-    used: AtomicU32,
-    /// Those of `used` that are checked out.
-    held: AtomicU32,
-    /// Made by the first sender that has to wait for room.
-    room: OnceLock<Box<Notify>>,
-}
-
-/// What the receivers share, one at a time.
-#[derive(Debug)]
-struct Receiving {
-    /// By lane, what was taken from the inbox, oldest first; older than all that is in the inbox.
-    local: [Chain<Parcel>; 4],
-    next_ticket: u64,
-    closed: bool,
-}
-
-#[derive(Debug)]
-struct Parcel {
-    message: AgentMessage,
-    /// The number of its first check-out, from 1; 0 if it was never checked out.
-    ticket: u64,
-    /// Those that failed before it was put back.
-    attempts: Attempts,
-}
-
-impl Parcel {
-    /// A message that was just sent.
-    fn new(message: AgentMessage) -> Self {
-        Self { message, ticket: 0, attempts: Attempts::default() }
-    }
 }
 
 /// Which arrivals announce the mailbox to the scheduler of its bus.
@@ -132,21 +107,11 @@ impl Mailbox {
     pub(crate) fn at_home(agent: AgentId, capacity: u32, home: Arc<Home>) -> Arc<Self> {
         Arc::new(Self {
             agent,
-            lanes: std::array::from_fn(|_| Lane {
-                inbox: Stack::new(),
-                used: AtomicU32::new(0),
-                held: AtomicU32::new(0),
-                room: OnceLock::new(),
-            }),
-            turn: Mutex::new(Receiving {
-                local: std::array::from_fn(|_| Chain::new()),
-                next_ticket: 1,
-                closed: false,
-            }),
+            lanes: Lanes::new(),
             signal: AtomicU64::new(0),
-            capacity: capacity.max(1),
             slot: AtomicU64::new(0),
-            arrived: OnceLock::new(),
+            waiting: OnceBox::new(),
+            capacity: capacity.max(1),
             home,
         })
     }
@@ -171,7 +136,10 @@ impl Mailbox {
     ///
     /// As this module promises.
     pub fn try_recv(self: &Arc<Self>) -> Option<AgentMessage> {
-        self.try_checkout().map(Delivery::settle)
+        let parcel = take(&mut self.lanes.take_turn(), MessagePriority::Low)?;
+        self.home.received.bump();
+        self.free_place(parcel.message.priority());
+        Some(parcel.into_value().message)
     }
 
     /// Waits for the most urgent message; `None` once the mailbox is closed and drained.
@@ -184,8 +152,8 @@ impl Mailbox {
     ///
     /// Cancel safe: dropping the future before it is ready takes nothing from the mailbox.
     pub async fn recv(self: &Arc<Self>) -> Option<AgentMessage> {
-        let arrived = self.arrived.get_or_init(Box::default);
-        // From now on every sender looks at `arrived`. Pairs with `announce`.
+        let arrived = self.waiting().arrived();
+        // From now on every sender looks at `waiting`. Pairs with `signal_arrival`.
         self.signal.fetch_or(Signal::WAITER, Ordering::AcqRel);
         loop {
             let mut notified = std::pin::pin!(arrived.notified());
@@ -216,23 +184,32 @@ impl Mailbox {
 
     /// As [`try_checkout`](Self::try_checkout), but only a message of at least this priority.
     pub fn try_checkout_from(self: &Arc<Self>, least: MessagePriority) -> Option<Delivery> {
-        self.checkout(&mut self.take_turn(), least)
+        self.checkout(&mut self.lanes.take_turn(), least)
     }
 
-    fn checkout(
-        self: &Arc<Self>,
-        receiving: &mut Receiving,
-        least: MessagePriority,
-    ) -> Option<Delivery> {
-        let urgent = MessagePriority::MOST_URGENT_FIRST.into_iter().take_while(|p| *p >= least);
-        for priority in urgent {
-            if let Some(parcel) = receiving.pop(priority, &self.lane(priority).inbox) {
-                self.lane(priority).held.fetch_add(1, Ordering::Relaxed);
-                let Parcel { message, ticket, attempts } = parcel;
-                return Some(Delivery::new(self.clone(), message, ticket, attempts));
-            }
+    /// For schedulers: takes the most urgent message to handle it; if there is none, rests: after
+    /// `None`, every arrival [is announced](Announce::Every), and nothing waits that arrived before,
+    /// unless another worker has claimed the mailbox meanwhile. For a mailbox that was
+    /// [claimed](Self::claim); it stays so unless it rests.
+    pub fn checkout_or_rest(self: &Arc<Self>) -> Option<Delivery> {
+        self.checkout_or_rest_after(|| ())
+    }
+
+    /// As [`checkout_or_rest`](Self::checkout_or_rest), but calls `before` before it lets go. What
+    /// comes at that very moment is the answer all the same: the worker has claimed it again.
+    pub fn checkout_or_rest_after(self: &Arc<Self>, before: impl FnOnce()) -> Option<Delivery> {
+        let mut turn = self.lanes.take_turn();
+        if let Some(delivery) = self.checkout(&mut turn, MessagePriority::Low) {
+            return Some(delivery);
         }
-        None
+        before();
+        pass(Point::FoundNothingNotResting);
+        // Announce before looking, or what arrives in between is slept through: see `Signal`.
+        self.announce(Announce::Every);
+        if self.most_urgent_of(&turn).is_none() || !self.claim() {
+            return None;
+        }
+        self.checkout(&mut turn, MessagePriority::Low)
     }
 
     /// The most urgent priority that a message waits with.
@@ -242,17 +219,11 @@ impl Mailbox {
     /// Sees every message whose send had returned before this call began.
     #[must_use]
     pub fn most_urgent(&self) -> Option<MessagePriority> {
-        self.most_urgent_of(&self.take_turn())
+        self.most_urgent_of(&self.lanes.take_turn())
     }
 
-    fn is_waiting(&self, receiving: &Receiving) -> bool {
-        self.most_urgent_of(receiving).is_some()
-    }
-
-    fn most_urgent_of(&self, receiving: &Receiving) -> Option<MessagePriority> {
-        MessagePriority::MOST_URGENT_FIRST
-            .into_iter()
-            .find(|p| !receiving.local[p.lane()].is_empty() || !self.lane(*p).inbox.is_empty())
+    fn most_urgent_of(&self, turn: &Turn<'_, Parcel>) -> Option<MessagePriority> {
+        MessagePriority::MOST_URGENT_FIRST.into_iter().find(|it| !turn.is_empty(it.lane()))
     }
 
     /// How many messages wait, by priority. Read without stopping anyone, so the four figures need
@@ -269,9 +240,7 @@ impl Mailbox {
     /// How many messages of this priority wait; see [`depth`](Self::depth).
     #[must_use]
     pub fn len_of(&self, priority: MessagePriority) -> usize {
-        let lane = self.lane(priority);
-        let held = lane.held.load(Ordering::Relaxed);
-        lane.used.load(Ordering::Relaxed).saturating_sub(held) as usize
+        self.places(priority).waiting()
     }
 
     /// How many messages wait; see [`depth`](Self::depth).
@@ -288,15 +257,12 @@ impl Mailbox {
 
     /// Refuses sends from now on. What waits can still be received.
     pub fn close(&self) {
-        let mut receiving = self.take_turn();
-        if receiving.closed {
+        let mut turn = self.lanes.take_turn();
+        if turn.is_closed() {
             return;
         }
-        receiving.closed = true;
-        for (lane, local) in self.lanes.iter().zip(&mut receiving.local) {
-            local.append(lane.inbox.close());
-        }
-        drop(receiving);
+        turn.close();
+        drop(turn);
         self.wake_everybody();
     }
 
@@ -310,7 +276,7 @@ impl Mailbox {
     /// Whether the mailbox refuses sends.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.inbox.is_closed())
+        (0..LANES).all(|lane| self.lanes.is_closed(lane))
     }
 
     /// Letters made of deliveries that came back after the mailbox was closed; those of its whole
@@ -327,6 +293,8 @@ impl Mailbox {
             let rest = signal & !(Signal::LEVEL | Signal::CLAIMED);
             Some((rest | which.level()).wrapping_add(Signal::EPOCH))
         };
+        // Acquire: what arrived before is visible. Release: whoever is told of an arrival after this sees
+        // what the scheduler did before.
         let changed = self.signal.fetch_update(Ordering::AcqRel, Ordering::Relaxed, change);
         debug_assert!(changed.is_ok(), "the change is unconditional");
     }
@@ -339,39 +307,15 @@ impl Mailbox {
         self.signal.fetch_or(claimed, Ordering::AcqRel) & Signal::CLAIMED == 0
     }
 
-    /// For schedulers: takes the most urgent message; if there is none, lets go of the mailbox. After
-    /// `None`, every arrival announces it, and nothing that arrived before waits, unless another
-    /// worker has claimed it meanwhile.
-    pub fn checkout_or_rest(self: &Arc<Self>) -> Option<Delivery> {
-        self.checkout_or_rest_after(|| ())
-    }
-
-    /// As [`checkout_or_rest`](Self::checkout_or_rest), but calls `before` before it lets go. What
-    /// comes at that very moment is the answer all the same: the worker has claimed it again.
-    pub fn checkout_or_rest_after(self: &Arc<Self>, before: impl FnOnce()) -> Option<Delivery> {
-        let mut receiving = self.take_turn();
-        let found = self.checkout(&mut receiving, MessagePriority::Low);
-        if found.is_some() {
-            return found;
-        }
-        before();
-        self.announce(Announce::Every);
-        // Looked at after the word was changed: see `Signal`.
-        if !self.is_waiting(&receiving) || !self.claim() {
-            return None;
-        }
-        self.checkout(&mut receiving, MessagePriority::Low)
-    }
-
-    /// For schedulers: a word of theirs, kept with the mailbox.
+    /// For schedulers: what [`set_slot`](Self::set_slot) has set, 0 before. It orders nothing.
     #[must_use]
     pub fn slot(&self) -> u64 {
-        self.slot.load(Ordering::Acquire)
+        self.slot.load(Ordering::Relaxed)
     }
 
-    /// Sets the scheduler's word.
+    /// For schedulers: keeps a number with this mailbox, for [`slot`](Self::slot).
     pub fn set_slot(&self, slot: u64) {
-        self.slot.store(slot, Ordering::Release);
+        self.slot.store(slot, Ordering::Relaxed);
     }
 
     /// For schedulers: announces this mailbox if something waits in it that would be announced.
@@ -383,17 +327,14 @@ impl Mailbox {
 
     /// Reserves a place in the lane; false if the lane is full.
     pub(crate) fn try_reserve(&self, priority: MessagePriority) -> bool {
-        let one_more = |used| (used < self.capacity).then(|| used + 1);
-        // Acquire: pairs with the Release in `free_place`. Relaxed would count as well, but then a
-        // place could be taken before what its last holder did is visible.
-        self.lane(priority).used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more).is_ok()
+        self.places(priority).try_reserve(self.capacity)
     }
 
     /// Puts a message into the place that was reserved for it.
     /// A caller that succeeds calls [`signal_arrival`](Self::signal_arrival) next.
     pub(crate) fn push_reserved(&self, message: AgentMessage) -> Result<(), AgentMessage> {
         let priority = message.priority();
-        match self.lane(priority).inbox.push(Parcel::new(message)) {
+        match self.lanes.push(priority.lane(), Parcel::new(message)) {
             Ok(()) => {
                 self.home.sent.bump();
                 Ok(())
@@ -405,61 +346,56 @@ impl Mailbox {
         }
     }
 
-    /// Gives a reserved or held place back, and tells one sender that waits for room.
+    /// Gives a place back that nothing was checked out of, and tells one sender that waits for room.
     pub(crate) fn free_place(&self, priority: MessagePriority) {
-        let lane = self.lane(priority);
-        let before = lane.used.fetch_sub(1, Ordering::AcqRel);
-        debug_assert!(before > 0, "a place was given back that nobody had");
-        if let Some(room) = lane.room.get() {
-            room.notify_one();
-        }
+        self.places(priority).free();
+        self.tell_of_room(priority);
     }
 
-    /// The place of a delivery that was settled.
+    /// Gives the place of a delivery back that was settled.
     pub(crate) fn settle(&self, priority: MessagePriority) {
         self.home.received.bump();
-        self.lane(priority).held.fetch_sub(1, Ordering::Relaxed);
-        self.free_place(priority);
+        self.places(priority).settle();
+        self.tell_of_room(priority);
+    }
+
+    fn tell_of_room(&self, priority: MessagePriority) {
+        if let Some(waiting) = self.waiting.get() {
+            waiting.wake_for_room(priority.lane());
+        }
     }
 
     /// Takes a delivery back to where it was. Into a closed mailbox it cannot go: its message
     /// becomes a dead letter.
-    pub(crate) fn take_back(
-        self: &Arc<Self>,
-        message: AgentMessage,
-        ticket: u64,
-        attempts: Attempts,
-    ) {
-        let priority = message.priority();
-        let mut receiving = self.take_turn();
-        if receiving.closed {
-            drop(receiving);
+    pub(crate) fn take_back(self: &Arc<Self>, parcel: Taken<Parcel>) {
+        let priority = parcel.message.priority();
+        let mut turn = self.lanes.take_turn();
+        if turn.is_closed() {
+            drop(turn);
             self.settle(priority);
+            let Parcel { message, attempts } = parcel.into_value();
             let letter = DeadLetter::new(message, DeadLetterReason::Retired, Timestamp::now());
             self.home.give_up(self.agent, letter.with_attempts(attempts.as_slice().to_vec()));
             return;
         }
-        let parcel = Parcel { message, ticket, attempts };
-        let earlier = |other: &Parcel| other.ticket != 0 && other.ticket < ticket;
-        receiving.local[priority.lane()].insert_after_while(parcel, earlier);
-        self.lane(priority).held.fetch_sub(1, Ordering::Relaxed);
-        drop(receiving);
+        turn.put_back(priority.lane(), parcel);
+        self.places(priority).put_back();
+        drop(turn);
         self.signal_arrival(priority);
     }
 
     /// Made before the first wait, so that whoever frees a place or closes afterwards sees it.
     pub(crate) fn room(&self, priority: MessagePriority) -> &Notify {
-        let room = self.lane(priority).room.get_or_init(Box::default);
-        // A read-modify-write of the word that `free_place` and `wake_everybody` change: either they
-        // come after this and see `room`, or the free place (the closing) is visible to the
-        // `try_reserve` (the `lane_is_closed`) that follows.
-        self.lane(priority).used.fetch_add(0, Ordering::AcqRel);
+        let room = self.waiting().room(priority.lane());
+        // Either who frees a place or closes comes after this and sees `room`, or the free place (the
+        // closing) is visible to the `try_reserve` (the `lane_is_closed`) that follows.
+        self.places(priority).meet();
         room
     }
 
     /// Whether sends of this priority are refused. Takes no turn: a sender waits for no receiver.
     pub(crate) fn lane_is_closed(&self, priority: MessagePriority) -> bool {
-        self.lane(priority).inbox.is_closed()
+        self.lanes.is_closed(priority.lane())
     }
 
     /// Tells whoever looks after this mailbox that a message of this priority came.
@@ -468,9 +404,9 @@ impl Mailbox {
         // A read-modify-write that changes nothing: see `Signal`.
         let signal = self.signal.fetch_add(0, Ordering::AcqRel);
         if signal & Signal::WAITER != 0
-            && let Some(arrived) = self.arrived.get()
+            && let Some(waiting) = self.waiting.get()
         {
-            arrived.notify_one();
+            waiting.wake_for_message();
         }
         // Announced first, raised second: a sender that is stopped in between hides nothing,
         // because the next one finds the level still low and announces again. The raise fails
@@ -495,42 +431,37 @@ impl Mailbox {
     }
 
     fn wake_everybody(&self) {
-        if let Some(arrived) = self.arrived.get() {
-            arrived.notify_waiters();
-            // For one that has registered nothing yet.
-            arrived.notify_one();
-        }
-        for lane in &self.lanes {
-            lane.used.fetch_add(0, Ordering::AcqRel); // Pairs with the one in `room`.
-            if let Some(room) = lane.room.get() {
-                room.notify_waiters();
-            }
+        // Pairs with the one in `room`.
+        (0..LANES).for_each(|lane| self.lanes.places(lane).meet());
+        if let Some(waiting) = self.waiting.get() {
+            waiting.wake_everybody();
         }
     }
 
-    fn lane(&self, priority: MessagePriority) -> &Lane {
-        &self.lanes[priority.lane()]
+    fn checkout(
+        self: &Arc<Self>,
+        turn: &mut Turn<'_, Parcel>,
+        least: MessagePriority,
+    ) -> Option<Delivery> {
+        let parcel = take(turn, least)?;
+        self.places(parcel.message.priority()).hold();
+        Some(Delivery::new(self.clone(), parcel))
     }
 
-    fn take_turn(&self) -> MutexGuard<'_, Receiving> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn places(&self, priority: MessagePriority) -> &Places {
+        self.lanes.places(priority.lane())
     }
-}
 
-impl Receiving {
-    fn pop(&mut self, priority: MessagePriority, inbox: &Stack<Parcel>) -> Option<Parcel> {
-        let local = &mut self.local[priority.lane()];
-        if local.is_empty() {
-            *local = inbox.take();
-        }
-        let mut parcel = local.pop_front()?;
-        if parcel.ticket == 0 {
-            parcel.ticket = self.next_ticket;
-            self.next_ticket += 1;
-        }
-        Some(parcel)
+    fn waiting(&self) -> &Waiting {
+        self.waiting.get_or_init(Waiting::new)
     }
 }
 
-#[cfg(test)]
+/// The most urgent one that is at least so urgent.
+fn take(turn: &mut Turn<'_, Parcel>, least: MessagePriority) -> Option<Taken<Parcel>> {
+    let urgent = MessagePriority::MOST_URGENT_FIRST.into_iter().take_while(|it| *it >= least);
+    urgent.map(MessagePriority::lane).find_map(|lane| turn.take(lane))
+}
+
+#[cfg(all(test, not(any(orch_loom, orch_shuttle))))]
 mod tests;

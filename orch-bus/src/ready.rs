@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::ptr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 
@@ -23,9 +24,9 @@ use crossbeam_utils::atomic::AtomicCell;
 use orch_core::{AgentId, MessagePriority};
 
 use crate::home::Home;
-use crate::lane::Stack;
 use crate::mailbox::Mailbox;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::stack::Stack;
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 
 /// A mailbox that has something to look at, and how urgent that was.
 pub type Announced = (Arc<Mailbox>, MessagePriority);

@@ -1,16 +1,40 @@
-//! The atomics of this crate, in one place so that a model checker can replace them, and the points
-//! at which a test stops a thread.
+//! What threads meet at: the atomics, locks and sleepers of the mailbox, in one place so that a model
+//! checker can replace them, and the points at which a test stops a thread.
+//!
+//! `--cfg orch_loom` puts loom here, `--cfg orch_shuttle` shuttle; see `docs/proofs.md`.
 
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
-pub(crate) use std::sync::{Mutex, MutexGuard};
+#[cfg(orch_loom)]
+#[path = "sync/loom.rs"]
+mod kind;
+#[cfg(not(any(orch_loom, orch_shuttle)))]
+#[path = "sync/real.rs"]
+mod kind;
+#[cfg(orch_shuttle)]
+#[path = "sync/shuttle.rs"]
+mod kind;
+#[cfg(any(orch_loom, orch_shuttle))]
+#[path = "sync/modelled.rs"]
+mod modelled;
+
+#[cfg(all(orch_loom, test))]
+pub(crate) use kind::forget_freed;
+pub(crate) use kind::{
+    AtomicPtr, AtomicU64, Life, Mutex, MutexGuard, Notify, OnceBox, Ordering, SPINS, free, spin,
+};
 
 /// Where a thread that the operating system stops might do harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Point {
+    /// A sender has looked at the newest message of a lane, and not pushed its own yet.
+    LookedNotPushed,
+    /// A sender has pushed a message, and not linked it to the next older one.
+    PushedNotLinked,
     /// A sender has announced the mailbox, and not yet noted so.
     AnnouncedNotRaised,
     /// A receiver has found nothing, and does not wait yet.
     FoundNoMessage,
+    /// A receiver has found nothing, and has not said yet that it rests.
+    FoundNothingNotResting,
     /// A sender has found no room, and does not wait yet.
     FoundNoRoom,
 }
@@ -20,30 +44,14 @@ pub(crate) enum Point {
 #[inline]
 pub(crate) const fn pass(_: Point) {}
 
-#[cfg(test)]
-pub(crate) use in_tests::{at, pass};
+/// Tells that a receiver reads a node of a lane. Nothing happens, but in tests.
+#[cfg(not(test))]
+#[inline]
+pub(crate) const fn touch() {}
 
 #[cfg(test)]
-mod in_tests {
-    use std::cell::RefCell;
+pub(crate) use in_tests::{pass, touch};
 
-    use super::Point;
-
-    type Plan = Option<(Point, Box<dyn FnOnce()>)>;
-
-    thread_local! {
-        static PLAN: RefCell<Plan> = const { RefCell::new(None) };
-    }
-
-    /// Runs `f` when this thread passes `point` next.
-    pub(crate) fn at(point: Point, f: impl FnOnce() + 'static) {
-        PLAN.set(Some((point, Box::new(f))));
-    }
-
-    pub(crate) fn pass(point: Point) {
-        let planned = PLAN.with_borrow_mut(|plan| plan.take_if(|(at, _)| *at == point));
-        if let Some((_, f)) = planned {
-            f();
-        }
-    }
-}
+#[cfg(test)]
+#[path = "sync/in_tests.rs"]
+pub(crate) mod in_tests;

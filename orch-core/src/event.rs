@@ -249,17 +249,28 @@ impl EventHub {
         self.listening.store(!observers.is_empty(), Ordering::Relaxed);
     }
 
-    /// Whether an event of this severity would reach anybody.
+    /// Whether an event of this severity would reach anybody. Two loads where nobody listens.
     #[must_use]
+    #[inline]
     pub fn wants(&self, severity: Severity) -> bool {
-        self.listening.load(Ordering::Relaxed) || event_log::enabled(severity)
+        self.listening.load(Ordering::Relaxed)
+            || (event_log::may_be_enabled(severity) && event_log::enabled(severity))
     }
 
     /// Builds an event with `make` if anybody listens, and passes it on.
+    #[inline]
     pub fn emit(&self, severity: Severity, make: impl FnOnce() -> EventKind) {
         if self.wants(severity) {
-            self.publish(severity, &Event { at: Timestamp::now(), kind: make() });
+            self.tell(severity, make);
         }
+    }
+
+    /// Out of line, so that what builds the event does not lie in the way of those who emit it to
+    /// nobody.
+    #[cold]
+    #[inline(never)]
+    fn tell(&self, severity: Severity, make: impl FnOnce() -> EventKind) {
+        self.publish(severity, &Event { at: Timestamp::now(), kind: make() });
     }
 
     fn publish(&self, severity: Severity, event: &Event) {

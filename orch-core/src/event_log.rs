@@ -4,6 +4,7 @@
 //! character reaches a terminal; what may be long is cut. Contents and tool arguments are not
 //! logged: they may hold secrets, and an observer has them.
 
+use tracing::level_filters::LevelFilter;
 use tracing::{debug, enabled, error, info, warn};
 
 use crate::{Event, EventKind as Kind, Severity};
@@ -11,6 +12,20 @@ use crate::{Event, EventKind as Kind, Severity};
 /// Characters of a text that the log shows.
 const TEXT_MAX: usize = 300;
 
+/// Whether any subscriber of the process wants lines of this level at all: one load, where
+/// [`enabled`] asks the subscriber about this target.
+#[inline]
+pub(crate) fn may_be_enabled(severity: Severity) -> bool {
+    let level = match severity {
+        Severity::Debug => LevelFilter::DEBUG,
+        Severity::Info => LevelFilter::INFO,
+        Severity::Warn => LevelFilter::WARN,
+        Severity::Error => LevelFilter::ERROR,
+    };
+    level <= LevelFilter::current()
+}
+
+#[cold]
 pub(crate) fn enabled(severity: Severity) -> bool {
     match severity {
         Severity::Debug => enabled!(target: "orch", tracing::Level::DEBUG),

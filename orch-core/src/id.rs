@@ -1,6 +1,7 @@
 //! Ids as types of their own, so that a message's cannot be given where an agent's belongs.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ macro_rules! id {
         $(#[$doc])*
         ///
         /// Shown with its kind in front, parsed with or without it, and a plain UUID in JSON.
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(type = "string"))]
         #[serde(transparent)]
         pub struct $name(Uuid);
@@ -44,6 +45,14 @@ macro_rules! id {
             #[must_use]
             pub const fn as_uuid(self) -> Uuid {
                 self.0
+            }
+        }
+
+        /// As one number, for hashers that take one at a time.
+        impl Hash for $name {
+            #[inline]
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                state.write_u128(u128::from_ne_bytes(*self.0.as_bytes()));
             }
         }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -97,13 +98,15 @@ pub struct AgentMessage {
     content: Content,
     created_at: Timestamp,
     priority: MessagePriority,
-    rare: Option<Box<Rare>>,
+    rare: Option<Arc<Rare>>,
 }
 
 /// What a message from outside does not have.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 struct Rare {
-    metadata: BTreeMap<String, String>,
+    /// Invariant: not empty.
+    #[expect(clippy::box_collection, reason = "an empty map has 16 bytes more; see the test")]
+    metadata: Option<Box<BTreeMap<String, String>>>,
     correlation: Option<MessageId>,
     causation: Option<MessageId>,
     chain: Option<ChainId>,
@@ -138,7 +141,8 @@ impl AgentMessage {
     /// Adds a line of metadata, or replaces the one of that name.
     #[must_use]
     pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.rare_mut().metadata.insert(key.into(), value.into());
+        let metadata = self.rare_mut().metadata.get_or_insert_default();
+        metadata.insert(key.into(), value.into());
         self
     }
 
@@ -159,8 +163,8 @@ impl AgentMessage {
     /// Takes the deadline away.
     #[must_use]
     pub fn without_deadline(mut self) -> Self {
-        if let Some(rare) = &mut self.rare {
-            rare.deadline = None;
+        if self.deadline().is_some() {
+            self.rare_mut().deadline = None;
         }
         self
     }
@@ -168,11 +172,7 @@ impl AgentMessage {
     /// Makes this message a consequence of `cause`: the same chain, one hop further.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<Cause>) -> Self {
-        let cause = cause.into();
-        let rare = self.rare_mut();
-        rare.causation = Some(cause.message);
-        rare.chain = Some(cause.chain);
-        rare.hop = cause.hop.saturating_add(1);
+        self.rare_mut().follow(cause.into());
         self
     }
 
@@ -187,6 +187,24 @@ impl AgentMessage {
     #[must_use]
     pub fn with_origin(mut self, origin: Origin) -> Self {
         self.rare_mut().origin = origin;
+        self
+    }
+
+    /// [`sent_by`](Self::sent_by), [`caused_by`](Self::caused_by) and
+    /// [`with_origin`](Self::with_origin) in one: what the runtime does to each message that a
+    /// handler sends.
+    #[must_use]
+    #[inline]
+    pub fn signed(mut self, from: AgentId, cause: Cause, origin: Origin) -> Self {
+        self.from = from;
+        match &mut self.rare {
+            Some(rare) => {
+                let rare = Arc::make_mut(rare);
+                rare.follow(cause);
+                rare.origin = origin;
+            }
+            none => *none = Some(Arc::new(Rare::signed(cause, origin))),
+        }
         self
     }
 
@@ -236,7 +254,7 @@ impl AgentMessage {
     #[must_use]
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
-        self.rare.as_ref().map_or(&NONE, |rare| &rare.metadata)
+        self.rare.as_ref().and_then(|rare| rare.metadata.as_deref()).unwrap_or(&NONE)
     }
 
     /// The question that this message answers.
@@ -283,7 +301,39 @@ impl AgentMessage {
     }
 
     fn rare_mut(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
+        Arc::make_mut(self.rare.get_or_insert_default())
+    }
+}
+
+impl Rare {
+    fn signed(cause: Cause, origin: Origin) -> Self {
+        Self {
+            causation: Some(cause.message),
+            chain: Some(cause.chain),
+            hop: cause.hop.saturating_add(1),
+            origin,
+            ..Self::default()
+        }
+    }
+
+    fn follow(&mut self, cause: Cause) {
+        self.causation = Some(cause.message);
+        self.chain = Some(cause.chain);
+        self.hop = cause.hop.saturating_add(1);
+    }
+}
+
+impl fmt::Debug for Rare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rare")
+            .field("metadata", self.metadata.as_deref().unwrap_or(&BTreeMap::new()))
+            .field("correlation", &self.correlation)
+            .field("causation", &self.causation)
+            .field("chain", &self.chain)
+            .field("hop", &self.hop)
+            .field("deadline", &self.deadline)
+            .field("origin", &self.origin)
+            .finish()
     }
 }
 
@@ -332,7 +382,7 @@ struct Form {
 impl From<AgentMessage> for Form {
     fn from(message: AgentMessage) -> Self {
         let AgentMessage { id, from, to, content, created_at, priority, rare } = message;
-        let rare = rare.map_or_else(Rare::default, |rare| *rare);
+        let rare = rare.map(Arc::unwrap_or_clone).unwrap_or_default();
         Self {
             id,
             from,
@@ -340,7 +390,7 @@ impl From<AgentMessage> for Form {
             content,
             priority,
             created_at,
-            metadata: rare.metadata,
+            metadata: rare.metadata.map_or_else(BTreeMap::new, |metadata| *metadata),
             correlation_id: rare.correlation,
             causation_id: rare.causation,
             chain_id: rare.chain,
@@ -353,7 +403,7 @@ impl From<AgentMessage> for Form {
 impl From<Form> for AgentMessage {
     fn from(form: Form) -> Self {
         let rare = Rare {
-            metadata: form.metadata,
+            metadata: (!form.metadata.is_empty()).then(|| Box::new(form.metadata)),
             correlation: form.correlation_id,
             causation: form.causation_id,
             chain: form.chain_id,
@@ -368,7 +418,7 @@ impl From<Form> for AgentMessage {
             content: form.content,
             created_at: form.created_at,
             priority: form.priority,
-            rare: (rare != Rare::default()).then(|| Box::new(rare)),
+            rare: (rare != Rare::default()).then(|| Arc::new(rare)),
         }
     }
 }
@@ -380,8 +430,66 @@ mod tests {
     #[test]
     fn a_message_with_its_node_header_fits_the_fast_path_of_malloc() {
         // 120 bytes is the largest chunk that glibc frees cheaply on another thread; a lane's node
-        // adds 16 bytes to the message.
-        assert!(size_of::<AgentMessage>() + 16 <= 120, "{}", size_of::<AgentMessage>());
+        // adds 16 bytes to the message, an `Arc` two counts.
+        assert!(size_of::<AgentMessage>() <= 88, "{}", size_of::<AgentMessage>());
+        assert!(size_of::<Rare>() + 16 <= 112, "{}", size_of::<Rare>());
+    }
+
+    fn with_everything() -> AgentMessage {
+        AgentMessage::new(AgentId::new(), AgentId::new(), "text")
+            .with_priority(MessagePriority::Critical)
+            .with_metadata("k", "v")
+            .with_correlation(MessageId::new())
+            .with_deadline(Timestamp::from_millis(9))
+    }
+
+    #[test]
+    fn a_message_is_signed_as_step_by_step() {
+        let first = AgentMessage::new(AgentId::OUTSIDE, AgentId::new(), "go");
+        let (from, origin) = (AgentId::new(), Origin { run: 2, round: 3 });
+        for message in [first.clone(), with_everything(), with_everything().caused_by(&first)] {
+            let cause = Cause::from(&with_everything().caused_by(&first));
+            let stepwise = message.clone().sent_by(from).caused_by(cause).with_origin(origin);
+            assert_eq!(message.signed(from, cause, origin), stepwise);
+        }
+    }
+
+    #[test]
+    fn what_is_changed_in_a_clone_stays_in_it() {
+        let message = with_everything();
+        let (json, rare) = (serde_json::to_value(&message).unwrap(), message.rare.clone());
+        let changed = [
+            message.clone().with_metadata("k", "w"),
+            message.clone().with_correlation(message.id()),
+            message.clone().with_deadline(Timestamp::from_millis(10)),
+            message.clone().without_deadline(),
+            message.clone().caused_by(&message),
+            message.clone().with_origin(Origin { run: 1, round: 1 }),
+            message.clone().signed(message.to(), Cause::from(&message), Origin::default()),
+        ];
+        assert!(changed.iter().all(|changed| *changed != message));
+        assert_eq!((serde_json::to_value(&message).unwrap(), &message.rare), (json, &rare));
+    }
+
+    #[test]
+    fn a_clone_shares_what_is_rare() {
+        let message = with_everything();
+        let clone = message.clone();
+        assert!(Arc::ptr_eq(message.rare.as_ref().unwrap(), clone.rare.as_ref().unwrap()));
+    }
+
+    #[test]
+    fn debug_shows_what_is_rare_as_plain_fields() {
+        let message = AgentMessage { rare: Some(Arc::default()), ..with_everything() };
+        let shown = format!("{message:?}");
+        assert!(
+            shown.contains(
+                "rare: Some(Rare { metadata: {}, correlation: None, causation: None, chain: None, \
+             hop: 0, deadline: None, origin: Origin { run: 0, round: 0 } })"
+            ),
+            "{shown}"
+        );
+        assert!(format!("{:?}", with_everything()).contains(r#"metadata: {"k": "v"}"#));
     }
 
     #[test]

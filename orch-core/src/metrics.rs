@@ -104,17 +104,16 @@ impl DurationHistogram {
 
     /// The bucket that a duration belongs to.
     #[must_use]
-    pub fn bucket_of(duration: Duration) -> usize {
-        let micros = duration.as_micros().min(u128::from(u64::MAX));
-        let bits = u128::BITS - micros.leading_zeros();
-        (bits as usize).min(Self::BUCKETS - 1)
+    #[inline]
+    pub const fn bucket_of(duration: Duration) -> usize {
+        let bits = u64::BITS - micros(duration).leading_zeros();
+        if (bits as usize) < Self::BUCKETS { bits as usize } else { Self::BUCKETS - 1 }
     }
 
     /// Counts a duration.
     pub fn record(&mut self, duration: Duration) {
         self.buckets[Self::bucket_of(duration)] += 1;
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        self.sum_us = self.sum_us.saturating_add(micros);
+        self.sum_us = self.sum_us.saturating_add(micros(duration));
     }
 
     /// How many durations were counted.
@@ -144,6 +143,12 @@ impl DurationHistogram {
     }
 }
 
+/// Whole microseconds, at most `u64::MAX`. Without the 128-bit division of `Duration::as_micros`.
+const fn micros(duration: Duration) -> u64 {
+    let of_seconds = duration.as_secs().saturating_mul(1_000_000);
+    of_seconds.saturating_add(duration.subsec_micros() as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +158,12 @@ mod tests {
         let bucket = |micros| DurationHistogram::bucket_of(Duration::from_micros(micros));
         assert_eq!([0, 1, 2, 3, 4, 1 << 30].map(bucket), [0, 1, 2, 2, 3, 31]);
         assert_eq!(DurationHistogram::bucket_of(Duration::MAX), 31);
+    }
+
+    #[test]
+    fn microseconds_are_whole_and_saturate() {
+        assert_eq!(micros(Duration::new(3, 1_999)), 3_000_001);
+        assert_eq!(micros(Duration::MAX), u64::MAX);
     }
 
     #[test]

@@ -1,31 +1,18 @@
 //! What only the inside of a mailbox can show: threads that stop at the wrong moment, and places.
 
 use std::sync::Barrier;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
 
 use MessagePriority::{Critical, High, Low, Normal};
 
 use super::*;
-use crate::sync::at;
+use crate::sync::in_tests::{PATIENCE, at, on_a_thread, stop_at, touched_by};
 use crate::{BusLimits, MessageBus};
-
-/// Long enough for any machine; reached only by a test that fails.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn message(priority: MessagePriority) -> AgentMessage {
     AgentMessage::new(AgentId::OUTSIDE, AgentId::OUTSIDE, "x").with_priority(priority)
-}
-
-/// Runs `f` on a thread that `PATIENCE` need not outlive.
-fn on_a_thread<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
-    let (done, result) = mpsc::channel();
-    thread::spawn(move || {
-        // Nobody listens any more if the test has failed already.
-        let _ = done.send(f());
-    });
-    result
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
@@ -34,22 +21,9 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 fn places(mailbox: &Mailbox) -> [(u32, u32); 4] {
-    let count =
-        |lane: &Lane| (lane.used.load(Ordering::Acquire), lane.held.load(Ordering::Acquire));
-    [0, 1, 2, 3].map(|lane| count(&mailbox.lanes[lane]))
-}
-
-/// Planned for this thread: says so at `point`, and goes on when it is told to.
-fn stop_at(point: Point) -> (impl FnOnce() + Send + 'static, Receiver<()>, mpsc::Sender<()>) {
-    let (says, said) = mpsc::channel();
-    let (go_on, may_go_on) = mpsc::channel::<()>();
-    let plan = move || {
-        at(point, move || {
-            says.send(()).expect("the test listens");
-            may_go_on.recv_timeout(PATIENCE).expect("the test lets it go on");
-        });
-    };
-    (plan, said, go_on)
+    let mut places = MessagePriority::MOST_URGENT_FIRST.map(|it| mailbox.places(it).counts());
+    places.reverse(); // By lane.
+    places
 }
 
 /// Seen in review: `recv` looked, found nothing, and then asked whether the mailbox was closed.
@@ -145,7 +119,7 @@ fn a_sender_that_found_no_room_before_the_closing_is_told_so() {
 fn no_sender_waits_for_a_receiver_that_has_the_turn() {
     let bus = MessageBus::with_limits(BusLimits::default().with_lane_capacity(1));
     let mailbox = bus.open_mailbox(AgentId::new());
-    let turn = mailbox.take_turn();
+    let turn = mailbox.lanes.take_turn();
     let sends = mailbox.clone();
     let sender = on_a_thread(move || {
         sends.try_send(message(Normal)).expect("there is room");
@@ -167,13 +141,10 @@ fn a_sender_that_is_stopped_while_announcing_hides_no_send_that_returned() {
     let mailbox = bus.open_mailbox(AgentId::new());
     let send = || mailbox.try_send(message(Normal)).expect("there is room");
 
-    let (plan, stopped, go_on) = stop_at(Point::AnnouncedNotRaised);
     let sends = mailbox.clone();
-    let first = on_a_thread(move || {
-        plan();
+    let first = stop_at(Point::AnnouncedNotRaised, move || {
         sends.try_send(message(Normal)).expect("there is room");
     });
-    stopped.recv_timeout(PATIENCE).expect("it passes the point");
 
     // Between its two steps, another send returns: there is an announcement to see it by.
     send();
@@ -182,13 +153,105 @@ fn a_sender_that_is_stopped_while_announcing_hides_no_send_that_returned() {
     // The scheduler handles both and goes back to sleep. Then the first sender goes on.
     mailbox.announce(Announce::Every);
     while mailbox.try_recv().is_some() {}
-    go_on.send(()).expect("it waits");
-    first.recv_timeout(PATIENCE).expect("it returns");
+    first.go_on();
     assert!(!attachment.has_announced());
 
     // What it noted late must not keep the next arrival quiet.
     send();
     assert!(attachment.has_announced());
+}
+
+/// Sends this text.
+fn put(mailbox: &Arc<Mailbox>, priority: MessagePriority, text: &str) {
+    let message = AgentMessage::new(AgentId::OUTSIDE, AgentId::OUTSIDE, text);
+    mailbox.try_send(message.with_priority(priority)).expect("there is room");
+}
+
+/// The texts of what waits.
+fn take_all(mailbox: &Arc<Mailbox>) -> Vec<String> {
+    std::iter::from_fn(|| mailbox.try_recv()).map(|it| it.content().to_string()).collect()
+}
+
+/// Whichever sender stands still between its push and its link: the sends of others return, and all
+/// that was sent is received, in order, and the most urgent first.
+#[test]
+fn a_sender_that_is_stopped_while_linking_hides_no_send_that_returned() {
+    for n_before in 0..4 {
+        let mailbox = Mailbox::new(AgentId::new());
+        let before = ["a", "b", "c"][..n_before].iter();
+        before.clone().for_each(|text| put(&mailbox, High, text));
+        let sends = mailbox.clone();
+        let stopped = stop_at(Point::PushedNotLinked, move || put(&sends, High, "stopped"));
+
+        put(&mailbox, Low, "low");
+        for text in ["x", "y"] {
+            put(&mailbox, High, text);
+        }
+        assert_eq!(mailbox.most_urgent(), Some(High));
+        put(&mailbox, Critical, "critical");
+        let expected =
+            ["critical"].iter().chain(before).chain(&["stopped", "x", "y", "low"]).copied();
+        assert_eq!(take_all(&mailbox), expected.collect::<Vec<_>>(), "behind {n_before}");
+
+        // Again, while it still stands there and its lane was empty in between.
+        for text in ["p", "q", "r"] {
+            put(&mailbox, High, text);
+        }
+        assert_eq!(take_all(&mailbox), ["p", "q", "r"]);
+        stopped.go_on();
+        put(&mailbox, High, "z");
+        assert_eq!(take_all(&mailbox), ["z"]);
+        assert_eq!(places(&mailbox), [(0, 0); 4]);
+    }
+}
+
+/// `None` of `checkout_or_rest` is a promise to sleep well: the message that came in between is taken.
+#[test]
+fn a_message_that_comes_just_before_the_rest_is_taken() {
+    let bus = MessageBus::new();
+    let attachment = bus.attach().expect("nobody else is attached");
+    let mailbox = bus.open_mailbox(AgentId::new());
+    mailbox.announce(Announce::Nothing);
+    let sends = mailbox.clone();
+    at(Point::FoundNothingNotResting, move || put(&sends, Low, "x"));
+    assert!(mailbox.checkout_or_rest().is_some_and(|it| it.settle().content() == "x"));
+    // Still busy: nothing is announced.
+    put(&mailbox, High, "y");
+    assert_eq!(attachment.take_announced().count(), 0);
+    mailbox.checkout_or_rest().expect("there is one").finish();
+    assert!(mailbox.checkout_or_rest().is_none());
+    put(&mailbox, Low, "z");
+    assert_eq!(attachment.take_announced().count(), 1);
+    assert_eq!(places(&mailbox), [(1, 0), (0, 0), (0, 0), (0, 0)]);
+}
+
+/// With stacks that were turned round, the first Low behind a backlog of a million took 20 ms.
+#[test]
+fn no_receive_touches_many_nodes_however_many_wait() {
+    const BACKLOG: usize = 1_000_000;
+    let bus = MessageBus::with_limits(BusLimits::default().with_lane_capacity(u32::MAX));
+    let mailbox = bus.open_mailbox(AgentId::new());
+    for _ in 0..BACKLOG {
+        mailbox.try_send(message(Low)).expect("there is no limit");
+    }
+    mailbox.try_send(message(Critical)).expect("there is no limit");
+    let receive = || touched_by(|| mailbox.try_recv().map(|it| it.priority()));
+    let (touched, first) = receive();
+    assert_eq!(first, Some(Critical));
+    let most = (0..BACKLOG).map(|_| receive()).fold(touched, |most, (touched, received)| {
+        assert_eq!(received, Some(Low));
+        most.max(touched)
+    });
+    assert!(most <= 2, "one receive touched {most} nodes");
+    assert_eq!(mailbox.try_recv().map(|it| it.priority()), None);
+}
+
+#[test]
+fn a_slot_keeps_what_the_scheduler_puts_there() {
+    let mailbox = Mailbox::new(AgentId::new());
+    assert_eq!(mailbox.slot(), 0);
+    mailbox.set_slot(7);
+    assert_eq!(mailbox.slot(), 7);
 }
 
 #[test]
@@ -218,11 +281,11 @@ fn every_place_is_given_back_whatever_happens() {
     for round in 0..40_u32 {
         let bus = Arc::new(MessageBus::with_limits(BusLimits::default().with_lane_capacity(3)));
         let mailbox = bus.open_mailbox(AgentId::new());
-        let senders = [0, 1].map(|sender| {
+        let senders = [0, 1, 2, 3].map(|sender| {
             let mailbox = mailbox.clone();
             on_a_thread(move || send_until_closed(&mailbox, sender + round))
         });
-        let receivers = [0, 1].map(|receiver| {
+        let receivers = [0, 1, 2].map(|receiver| {
             let mailbox = mailbox.clone();
             on_a_thread(move || receive_until_closed(&mailbox, receiver + round))
         });
@@ -231,10 +294,10 @@ fn every_place_is_given_back_whatever_happens() {
         }
         let left = bus.remove_mailbox(mailbox.agent()).len();
 
-        let sum = |threads: [Receiver<usize>; 2]| -> usize {
+        let sum = |threads: &[Receiver<usize>]| -> usize {
             threads.iter().map(|it| it.recv_timeout(PATIENCE).expect("it ends")).sum()
         };
-        let (accepted, handled) = (sum(senders), sum(receivers));
+        let (accepted, handled) = (sum(&senders), sum(&receivers));
         assert_eq!(places(&mailbox), [(0, 0); 4], "round {round}");
         assert_eq!(accepted, handled + left + bus.dead_letters().len(), "round {round}");
         assert_eq!([bus.total_sent(), bus.total_received()], [accepted as u64; 2]);
@@ -284,6 +347,19 @@ fn receive_until_closed(mailbox: &Arc<Mailbox>, seed: u32) -> usize {
     handled + usize::from(late.map(Delivery::settle).is_some())
 }
 
+/// glibc frees up to 120 bytes cheaply on another thread.
+#[test]
+fn a_message_in_its_lane_has_120_bytes() {
+    assert!(crate::lane::node_bytes::<Parcel>() <= 120);
+}
+
+#[test]
+fn an_idle_mailbox_has_192_bytes() {
+    /// Strong and weak count in front of what an `Arc` holds.
+    const COUNTS: usize = 2 * size_of::<usize>();
+    assert!(COUNTS + size_of::<Mailbox>() <= 192, "{}", size_of::<Mailbox>());
+}
+
 #[test]
 fn a_million_idle_mailboxes_fit_on_a_laptop() {
     /// Strong and weak count in front of what an `Arc` holds.
@@ -297,6 +373,5 @@ fn a_million_idle_mailboxes_fit_on_a_laptop() {
     assert!(mailbox + entry <= 512, "{mailbox} + {entry}");
     // Nothing else is allocated: the lanes are empty, and nobody has waited.
     let made = Mailbox::new(AgentId::new());
-    assert!(made.arrived.get().is_none());
-    assert!(made.lanes.iter().all(|lane| lane.room.get().is_none()));
+    assert!(made.waiting.get().is_none());
 }
