@@ -27,6 +27,20 @@ pub trait Host: Send + Sync {
     /// Sends a message; waits for room.
     fn send(&self, message: AgentMessage) -> BoxFuture<'_, Result<MessageId, HostError>>;
 
+    /// As [`send`](Self::send), if that needs no wait; [`Context`] asks this first, and a message that
+    /// is accepted or refused at once costs no boxed future.
+    ///
+    /// # Errors
+    ///
+    /// The message, if it has to wait: it was neither accepted nor refused, and `send` is to be
+    /// called with it. The provided method says so of every message.
+    fn send_now(
+        &self,
+        message: AgentMessage,
+    ) -> Result<Result<MessageId, HostError>, AgentMessage> {
+        Err(message)
+    }
+
     /// Sends a message and waits for its answer, at most `timeout`.
     fn ask(
         &self,
@@ -63,61 +77,201 @@ pub trait Host: Send + Sync {
     fn stopping(&self) -> BoxFuture<'_, ()>;
 }
 
+/// A host that others share.
+impl Host for Arc<dyn Host> {
+    fn agent(&self) -> AgentId {
+        (**self).agent()
+    }
+
+    fn send_priority(&self) -> MessagePriority {
+        (**self).send_priority()
+    }
+
+    fn find(&self, name: &str) -> Option<AgentId> {
+        (**self).find(name)
+    }
+
+    fn send(&self, message: AgentMessage) -> BoxFuture<'_, Result<MessageId, HostError>> {
+        (**self).send(message)
+    }
+
+    fn send_now(
+        &self,
+        message: AgentMessage,
+    ) -> Result<Result<MessageId, HostError>, AgentMessage> {
+        (**self).send_now(message)
+    }
+
+    fn ask(
+        &self,
+        message: AgentMessage,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<Content, HostError>> {
+        (**self).ask(message, timeout)
+    }
+
+    fn broadcast(&self, message: AgentMessage) -> BoxFuture<'_, usize> {
+        (**self).broadcast(message)
+    }
+
+    fn publish<'a>(&'a self, topic: &'a str, message: AgentMessage) -> BoxFuture<'a, usize> {
+        (**self).publish(topic, message)
+    }
+
+    fn spawn(&self, config: AgentConfig) -> BoxFuture<'_, Result<AgentId, HostError>> {
+        (**self).spawn(config)
+    }
+
+    fn retire(&self, agent: AgentId) -> BoxFuture<'_, Result<(), HostError>> {
+        (**self).retire(agent)
+    }
+
+    fn tool(&self, call: ToolCall) -> BoxFuture<'_, Decision> {
+        (**self).tool(call)
+    }
+
+    fn report_usage(&self, usage: Usage) {
+        (**self).report_usage(usage);
+    }
+
+    fn say(&self, text: &str) {
+        (**self).say(text);
+    }
+
+    fn is_stopping(&self) -> bool {
+        (**self).is_stopping()
+    }
+
+    fn stopping(&self) -> BoxFuture<'_, ()> {
+        (**self).stopping()
+    }
+}
+
 /// One message to handle, and what may be asked of the host meanwhile.
 ///
 /// The methods that wait free the handler's slot, so that waiting costs no other agent anything;
 /// the attempt's timeout runs on. A handler that drops such a future while it waits goes on at once,
 /// and takes a slot again when one is free: for that time it runs beside `max_concurrency`. All of them are cancel safe: a send that is dropped before it
 /// returns either was accepted or was not, and an ask that is dropped forgets its answer.
+///
+/// A pointer to its [`Turn`]: cheap to move, to clone, and to keep in a future.
 #[derive(Clone)]
 pub struct Context {
-    host: Arc<dyn Host>,
+    turn: Arc<Turn<dyn Host>>,
+}
+
+/// What the clones of a [`Context`] share: the message, the number of the attempt, and the host, in
+/// one allocation.
+///
+/// A host for one turn keeps it, and makes contexts of it with [`Context::of`]:
+///
+/// ```
+/// # fn example(host: impl orch_connect::Host + 'static, message: orch_core::AgentMessage) {
+/// use std::sync::Arc;
+/// use orch_connect::{Context, Turn};
+///
+/// let turn = Arc::new(Turn::new(host, message, 1));
+/// let context = Context::of(turn.clone());
+/// assert_eq!(context.message(), turn.message());
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Turn<H: ?Sized> {
     message: AgentMessage,
     attempt: u32,
+    host: H,
+}
+
+impl<H> Turn<H> {
+    /// Attempt number `attempt` (counted from 1) at `message`.
+    #[must_use]
+    pub const fn new(host: H, message: AgentMessage, attempt: u32) -> Self {
+        Self { message, attempt, host }
+    }
+}
+
+impl<H> Turn<H> {
+    /// Makes another turn of one that nobody else knows any more, and answers its host. Allocates
+    /// nothing.
+    pub fn renew(&mut self, message: AgentMessage, attempt: u32) -> &mut H {
+        self.message = message;
+        self.attempt = attempt;
+        &mut self.host
+    }
+}
+
+impl<H: ?Sized> Turn<H> {
+    /// The message to handle.
+    #[must_use]
+    pub const fn message(&self) -> &AgentMessage {
+        &self.message
+    }
+
+    /// The number of this attempt, counted from 1.
+    #[must_use]
+    pub const fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The host.
+    #[must_use]
+    pub const fn host(&self) -> &H {
+        &self.host
+    }
 }
 
 impl Context {
-    /// Attempt number `attempt` (counted from 1) at `message`.
+    /// Attempt number `attempt` (counted from 1) at `message`, with a host that others share.
     #[must_use]
     pub fn new(host: Arc<dyn Host>, message: AgentMessage, attempt: u32) -> Self {
-        Self { host, message, attempt }
+        Self::of(Arc::new(Turn::new(host, message, attempt)))
+    }
+
+    /// The context of a turn. Allocates nothing.
+    #[must_use]
+    pub fn of<H: Host + 'static>(turn: Arc<Turn<H>>) -> Self {
+        Self { turn }
     }
 
     /// The message to handle.
     #[must_use]
     pub fn message(&self) -> &AgentMessage {
-        &self.message
+        self.turn.message()
     }
 
     /// What the message says.
     #[must_use]
     pub fn content(&self) -> &Content {
-        self.message.content()
+        self.message().content()
     }
 
     /// The number of this attempt, counted from 1.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        self.attempt
+        self.turn.attempt()
+    }
+
+    fn host(&self) -> &dyn Host {
+        self.turn.host()
     }
 
     /// The agent that handles the message.
     #[must_use]
     pub fn agent(&self) -> AgentId {
-        self.host.agent()
+        self.host().agent()
     }
 
     /// The agent of that name (the first registered, if several have it) or id.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<AgentId> {
-        self.host.find(name)
+        self.host().find(name)
     }
 
     /// A message from this agent with the priority that it sends with, to be changed and then
     /// [sent](Self::send_message).
     #[must_use]
     pub fn message_to(&self, to: AgentId, content: impl Into<Content>) -> AgentMessage {
-        AgentMessage::new(self.agent(), to, content).with_priority(self.host.send_priority())
+        AgentMessage::new(self.agent(), to, content).with_priority(self.host().send_priority())
     }
 
     /// Sends `content` to `to`; waits for room (30 s by default), but never for room in this
@@ -131,7 +285,11 @@ impl Context {
         to: AgentId,
         content: impl Into<Content>,
     ) -> Result<MessageId, HostError> {
-        self.send_message(self.message_to(to, content)).await
+        // Not through `send_message`: the message would be moved into a future and out of it again.
+        match self.begin_send(self.message_to(to, content)) {
+            Ok(sent) => sent,
+            Err(waits) => waits.await,
+        }
     }
 
     /// Sends a message; see [`send`](Self::send).
@@ -140,7 +298,17 @@ impl Context {
     ///
     /// As there.
     pub async fn send_message(&self, message: AgentMessage) -> Result<MessageId, HostError> {
-        self.host.send(message).await
+        match self.begin_send(message) {
+            Ok(sent) => sent,
+            Err(waits) => waits.await,
+        }
+    }
+
+    fn begin_send(
+        &self,
+        message: AgentMessage,
+    ) -> Result<Result<MessageId, HostError>, BoxFuture<'_, Result<MessageId, HostError>>> {
+        self.host().send_now(message).map_err(|message| self.host().send(message))
     }
 
     /// Sends `content` to `to` and waits for the answer, at most `timeout`.
@@ -168,17 +336,17 @@ impl Context {
         message: AgentMessage,
         timeout: Duration,
     ) -> Result<Content, HostError> {
-        self.host.ask(message, timeout).await
+        self.host().ask(message, timeout).await
     }
 
     /// Sends `content` to every agent but this one; answers how many accepted it.
     pub async fn broadcast(&self, content: impl Into<Content>) -> usize {
-        self.host.broadcast(self.message_to(self.agent(), content)).await
+        self.host().broadcast(self.message_to(self.agent(), content)).await
     }
 
     /// Sends `content` to the subscribers of `topic`; answers how many accepted it.
     pub async fn publish(&self, topic: &str, content: impl Into<Content>) -> usize {
-        self.host.publish(topic, self.message_to(self.agent(), content)).await
+        self.host().publish(topic, self.message_to(self.agent(), content)).await
     }
 
     /// Makes a new agent, a child of this one, with at most this agent's rights.
@@ -188,7 +356,7 @@ impl Context {
     /// [`HostError::NotAllowed`] names the limit or the right; [`HostError::CannotRun`] says what
     /// the new agent lacks.
     pub async fn spawn(&self, config: AgentConfig) -> Result<AgentId, HostError> {
-        self.host.spawn(config).await
+        self.host().spawn(config).await
     }
 
     /// Retires this agent or one of its descendants; what waits for it becomes dead letters.
@@ -197,34 +365,34 @@ impl Context {
     ///
     /// [`HostError::NotAllowed`] for an agent that is not this one's to retire.
     pub async fn retire(&self, agent: AgentId) -> Result<(), HostError> {
-        self.host.retire(agent).await
+        self.host().retire(agent).await
     }
 
     /// Asks whether a tool call may be made. The decision is recorded; making the call (or not) is
     /// the handler's part. Never [`Decision::Ask`]: where a person decides, this waits for them.
     pub async fn tool(&self, call: ToolCall) -> Decision {
-        self.host.tool(call).await
+        self.host().tool(call).await
     }
 
     /// Adds to what this agent used.
     pub fn report_usage(&self, usage: Usage) {
-        self.host.report_usage(usage);
+        self.host().report_usage(usage);
     }
 
     /// Tells whoever watches something beside the answer.
     pub fn say(&self, text: &str) {
-        self.host.say(text);
+        self.host().say(text);
     }
 
     /// Whether the run is stopping: a handler that takes long should come to an end.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.host.is_stopping()
+        self.host().is_stopping()
     }
 
     /// Returns when the run begins to stop; to be raced against long work.
     pub async fn stopping(&self) {
-        self.host.stopping().await;
+        self.host().stopping().await;
     }
 }
 
@@ -232,8 +400,8 @@ impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
             .field("agent", &self.agent())
-            .field("message", &self.message)
-            .field("attempt", &self.attempt)
+            .field("message", self.message())
+            .field("attempt", &self.attempt())
             .finish()
     }
 }

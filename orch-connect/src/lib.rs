@@ -28,7 +28,7 @@ pub use connector::{BoxFuture, Connector, DynConnector, DynSession, Session, Ses
 #[cfg(unix)]
 pub use connectors::built_in_with;
 pub use connectors::{Connectors, built_in};
-pub use context::{Context, Host};
+pub use context::{Context, Host, Turn};
 pub use error::{ConnectError, HostError};
 pub use function::{
     BlockingFunction, BlockingSession, Function, FunctionSession, Handler, HandlerConnector,

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orch_bus::{Delivery, QuestionFailure};
-use orch_connect::{Context, SessionSpec};
+use orch_connect::{Context, SessionSpec, Turn};
 use orch_core::{
     AgentMessage, AgentStatus, AttemptError, Content, DeadLetter, DeadLetterReason, EventKind,
     Failure, Outcome, Severity, Timestamp,
 };
-use tokio::time::Instant;
 
 use crate::agent_state::Agent;
+use crate::clock::{Moment, Ticker};
 use crate::host::AttemptHost;
+use crate::metrics::Shard;
 use crate::pool::Slot;
 use crate::registry::Entry;
 use crate::router::{REFUSALS_MAX, refused, routed};
@@ -22,7 +23,7 @@ use crate::run::Run;
 use crate::scheduler::{AgentFate, HandOut, Next, Settled, Settling, Spare};
 use crate::turn::{TurnEnd, within_limits};
 use crate::verdict::{Circumstances, Ended, Verdict, verdict};
-use crate::worker::{BATCH, Done, Job};
+use crate::worker::{self, BATCH, Done, Job};
 
 /// How a turn went, and what it left behind.
 struct Turned {
@@ -34,20 +35,25 @@ struct Turned {
     is_spoilt: bool,
 }
 
-/// Handles what waits for one agent, a batch at most. `keep` is a host that can be used again.
-pub(crate) async fn activate(
-    run: &Arc<Run>,
-    job: Job,
-    keep: &mut Option<Arc<AttemptHost>>,
-) -> Done {
+/// What one attempt leaves to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Keep {
+    /// A turn that can be used again.
+    turn: Option<Arc<Turn<AttemptHost>>>,
+    ticker: Ticker,
+}
+
+/// Handles what waits for one agent, a batch at most.
+pub(crate) async fn activate(run: &Arc<Run>, job: Job, keep: &mut Keep) -> Done {
     let Job { mailbox, slot } = job;
     let mut done = Done { mailbox, slot: Some(slot), again: None, n_messages: 0 };
     let Some(agent) = run.known(&done.mailbox) else { return done };
-    let mut next = run.first(agent, run.now());
+    let mut began = keep.ticker.begin(&run.clock, shift(run));
+    let mut next = run.first(agent, began.now);
     while let Next::HandOut(out, session) = next {
         done.n_messages += 1;
         let is_last = done.n_messages >= BATCH;
-        next = attempt(run, agent, out, session, &mut done.slot, keep, is_last).await;
+        next = attempt(run, agent, out, session, &mut done.slot, keep, &mut began, is_last).await;
     }
     if let Next::Again(urgency) = next {
         done.again = Some(urgency);
@@ -55,33 +61,43 @@ pub(crate) async fn activate(
     done
 }
 
+/// The shift of the worker that runs the caller in place.
+fn shift(run: &Run) -> Option<u64> {
+    worker::here(run).map(|here| here.shift)
+}
+
+#[expect(clippy::too_many_arguments, reason = "an activation and its attempt are one function")]
 async fn attempt(
     run: &Arc<Run>,
     agent: &Arc<Agent>,
     mut out: HandOut,
     session: Spare,
     slot: &mut Option<Slot>,
-    keep: &mut Option<Arc<AttemptHost>>,
+    keep: &mut Keep,
+    time: &mut Moment,
     is_last: bool,
 ) -> Next {
-    let host = host_for(run, agent, &out, keep.take());
-    let mut guard = Abandoned { host, slot: slot.take(), is_left_as_new: false, armed: true };
-    let started = Instant::now();
+    let of_it = turn_for(run, agent, &out, keep.turn.take());
+    let mut guard =
+        Abandoned { turn: of_it, slot: slot.take(), is_left_as_new: false, armed: true };
     begin(run, agent, &out);
-    let turned = take_turn(run, agent, &guard.host, &out, session, started).await;
+    let turned = take_turn(run, agent, &guard.turn, &out, session).await;
     guard.end_turn();
-    let handling = started.elapsed();
+    let (end, handling) = keep.ticker.end(&run.clock, shift(run), *time);
+    *time = end;
     if !out.is_expired {
-        run.inner.metrics.handling_time.record(handling);
+        counts(run).took(handling, 1);
     }
     let (verdict, session_ended, session) =
-        conclude(run, agent, &guard.host, &mut out, turned, handling).await;
+        conclude(run, agent, guard.turn.host(), &mut out, turned, (end.now, handling)).await;
     guard.look_for_slot();
+    // What was awaited since may have taken its time.
+    *time = keep.ticker.begin(&run.clock, shift(run));
     // Between two messages an agent yields to whoever is more urgent.
     let goes_on = !is_last && guard.slot.is_some() && !run.pool.is_scarce();
     let HandOut { delivery, state, round, .. } = out;
     let settling = Settling { delivery, state, round, verdict, session_ended, session };
-    let Settled { fate, is_idle, next } = run.settle(agent, settling, goes_on);
+    let Settled { fate, is_idle, next } = run.settle(agent, settling, goes_on, time.now);
     guard.armed = false;
     tell_fate(run, &agent.entry, fate);
     if is_idle {
@@ -89,25 +105,33 @@ async fn attempt(
     }
     *slot = guard.slot.take();
     if guard.is_left_as_new {
-        *keep = Some(guard.host.clone());
+        keep.turn = Some(guard.turn.clone());
     }
     next
 }
 
-/// A host for an attempt; that of another attempt serves again if nothing else knows it.
-fn host_for(
+/// The turn of an attempt; that of another attempt serves again if nobody else knows it.
+fn turn_for(
     run: &Arc<Run>,
     agent: &Arc<Agent>,
     out: &HandOut,
-    kept: Option<Arc<AttemptHost>>,
-) -> Arc<AttemptHost> {
-    if let Some(mut host) = kept
-        && let Some(former) = Arc::get_mut(&mut host)
+    kept: Option<Arc<Turn<AttemptHost>>>,
+) -> Arc<Turn<AttemptHost>> {
+    let message = AgentMessage::clone(&out.delivery);
+    if let Some(mut kept) = kept
+        && let Some(former) = Arc::get_mut(&mut kept)
     {
-        former.renew(agent, out);
-        return host;
+        former.renew(message, out.attempt).renew(agent, out);
+        return kept;
     }
-    Arc::new(AttemptHost::new(run.clone(), agent.clone(), out))
+    let host = AttemptHost::new(run.clone(), agent.clone(), out);
+    Arc::new(Turn::new(host, message, out.attempt))
+}
+
+/// Where this thread counts what happens with each message.
+fn counts(run: &Run) -> &Shard {
+    let metrics = &run.inner.metrics;
+    worker::here(run).map_or_else(|| metrics.shared(), |here| metrics.shard(here.index))
 }
 
 fn begin(run: &Run, agent: &Agent, out: &HandOut) {
@@ -119,7 +143,7 @@ fn begin(run: &Run, agent: &Agent, out: &HandOut) {
         return; // Nothing is attempted.
     }
     if out.attempt == 1 {
-        run.inner.metrics.wait_time.record(out.now.since(out.delivery.created_at()));
+        counts(run).waited(out.now.since(out.delivery.created_at()));
     } else {
         run.inner.metrics.retries.bump();
     }
@@ -135,10 +159,9 @@ fn begin(run: &Run, agent: &Agent, out: &HandOut) {
 async fn take_turn(
     run: &Arc<Run>,
     agent: &Arc<Agent>,
-    host: &Arc<AttemptHost>,
+    turn: &Arc<Turn<AttemptHost>>,
     out: &HandOut,
     mut session: Spare,
-    started: Instant,
 ) -> Turned {
     let nothing = |ended| Turned {
         ended,
@@ -155,10 +178,10 @@ async fn take_turn(
         Err(error) => return nothing(Ended::CannotRun(error.to_string())),
     };
     let entry = &agent.entry;
-    let context = Context::new(host.clone(), out.delivery.clone(), out.attempt);
-    let deadline = match entry.config.timeout_ms {
+    let context = Context::of(turn.clone());
+    let timeout = match entry.config.timeout_ms {
         u64::MAX => None,
-        millis => started.checked_add(Duration::from_millis(millis)),
+        millis => Some(Duration::from_millis(millis)),
     };
     let end = {
         let work = pin!(async {
@@ -172,7 +195,7 @@ async fn take_turn(
             let session = session.as_mut().expect("a session was there or was opened above");
             Ok(session.turn(context).await)
         });
-        within_limits(work, deadline, &run.cut).await
+        within_limits(work, timeout, &run.cut).await
     };
     let (ended, output, is_spoilt) = read(end, entry.config.timeout_ms);
     let is_open = session.as_ref().is_some_and(|session| session.is_open());
@@ -212,13 +235,12 @@ fn read(end: TurnEnd<Answered>, timeout_ms: u64) -> (Ended, Option<Content>, boo
 async fn conclude(
     run: &Arc<Run>,
     agent: &Agent,
-    host: &Arc<AttemptHost>,
+    host: &AttemptHost,
     out: &mut HandOut,
     turned: Turned,
-    handling: Duration,
+    (now, handling): (Timestamp, Duration),
 ) -> (Verdict, bool, Spare) {
     let Turned { ended, output, session_ended, session, is_spoilt } = turned;
-    let now = run.now();
     let about = Circumstances {
         attempt: out.attempt,
         max_retries: agent.entry.config.max_retries,
@@ -294,14 +316,14 @@ pub(crate) fn tell_status(run: &Run, entry: &Entry, status: impl FnOnce() -> Age
 async fn pass_on(
     run: &Arc<Run>,
     agent: &Agent,
-    host: &Arc<AttemptHost>,
+    host: &AttemptHost,
     out: &HandOut,
     output: Option<Content>,
     handling: Duration,
 ) {
     let message = &*out.delivery;
     let bus = &run.inner.bus;
-    run.inner.metrics.messages.bump();
+    counts(run).handled(1);
     agent.entry.messages.bump();
     bus.events().emit(Severity::Debug, || EventKind::Settled {
         agent: agent.entry.id,
@@ -325,7 +347,7 @@ async fn pass_on(
 /// Makes a dead letter of a message, and tells everybody who waits for it.
 async fn give_up(
     run: &Arc<Run>,
-    host: &Arc<AttemptHost>,
+    host: &AttemptHost,
     delivery: &Delivery,
     reason: DeadLetterReason,
 ) {
@@ -337,7 +359,7 @@ async fn give_up(
     }
 }
 
-async fn send_routed(run: &Arc<Run>, host: &Arc<AttemptHost>, messages: Vec<AgentMessage>) {
+async fn send_routed(run: &Arc<Run>, host: &AttemptHost, messages: Vec<AgentMessage>) {
     // What a refused message makes the router send is sent as well: a queue, not a recursion.
     let mut messages = std::collections::VecDeque::from(messages);
     let mut n_refused = 0;
@@ -368,7 +390,7 @@ fn tell_retry(run: &Run, agent: &Agent, out: &HandOut, error: &str, retry_at: Ti
 /// An attempt that is dropped before it is settled: a panic outside of the handler, or the end of
 /// the tokio runtime. Its delivery puts itself back; the agent must not take it again and again.
 struct Abandoned {
-    host: Arc<AttemptHost>,
+    turn: Arc<Turn<AttemptHost>>,
     slot: Option<Slot>,
     /// Whether the turn has left nothing behind in the host, and nobody else knows it.
     is_left_as_new: bool,
@@ -376,19 +398,23 @@ struct Abandoned {
 }
 
 impl Abandoned {
+    fn host(&self) -> &AttemptHost {
+        self.turn.host()
+    }
+
     fn end_turn(&mut self) {
         // Whatever the router says is sent in the name of a turn that is over.
-        let may_be_new = self.host.run.options.router.is_none();
-        let sole = if may_be_new { Arc::get_mut(&mut self.host) } else { None };
-        self.is_left_as_new = sole.is_some_and(|host| host.is_as_new());
+        let may_be_new = self.host().run.options.router.is_none();
+        let sole = if may_be_new { Arc::get_mut(&mut self.turn) } else { None };
+        self.is_left_as_new = sole.is_some_and(|turn| turn.host().is_as_new());
         if !self.is_left_as_new {
-            self.host.end_turn();
+            self.host().end_turn();
         }
     }
 
     /// Looks whether the slot is still held.
     fn look_for_slot(&mut self) {
-        if !self.is_left_as_new && !self.host.take_slot() {
+        if !self.is_left_as_new && !self.host().take_slot() {
             self.slot.take().into_iter().for_each(Slot::forget);
         }
     }
@@ -399,14 +425,14 @@ impl Drop for Abandoned {
         if !self.armed {
             return;
         }
-        self.host.end_turn();
+        self.host().end_turn();
         self.is_left_as_new = false;
         self.look_for_slot();
         drop(self.slot.take());
-        let run = &self.host.run;
-        let fate = run.abandon(&self.host.agent);
+        let run = &self.host().run;
+        let fate = run.abandon(&self.host().agent);
         // An observer that panicked is the likeliest reason to be here, and must not do so again.
-        let tell = || tell_fate(run, &self.host.agent.entry, fate);
+        let tell = || tell_fate(run, &self.host().agent.entry, fate);
         let _ = catch_unwind(AssertUnwindSafe(tell));
         run.pool.attachment.wake();
     }

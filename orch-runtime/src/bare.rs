@@ -217,7 +217,7 @@ impl<B: Behaviour> BareRun<B> {
         while let Some(delivery) = mailbox.checkout_or_rest_after(|| held.put_back()) {
             done.n_messages += 1;
             handle(held.get(), &delivery, Cx { mailbox }).await;
-            delivery.settle();
+            delivery.finish();
             if done.n_messages >= BATCH || self.has_ended() {
                 held.put_back();
                 mailbox.announce(Announce::Every);

@@ -38,3 +38,116 @@ impl Clock {
         self.started.checked_add(wait)
     }
 }
+
+/// A reading of the clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    at: Instant,
+    pub(crate) now: Timestamp,
+}
+
+impl Clock {
+    pub(crate) fn read(&self) -> Moment {
+        let at = Instant::now();
+        Moment { at, now: self.at(at) }
+    }
+}
+
+/// Readings that messages in a row share, because a reading costs as much as a short handler: as long
+/// as `SHARED` of them take less than `SLOW` together. Only within one shift of a worker; whoever
+/// waits reads the clock.
+#[derive(Debug, Default)]
+pub(crate) struct Ticker {
+    last: Option<(u64, Moment)>,
+    /// Messages since then, and how many may be.
+    n: u32,
+    n_max: u32,
+    /// How long a message took before then.
+    average: Duration,
+}
+
+const SHARED: u32 = 16;
+const SLOW: Duration = Duration::from_millis(1);
+
+impl Ticker {
+    /// When an activation begins. `shift` is the number of the worker's shift; `None` for a task.
+    pub(crate) fn begin(&mut self, clock: &Clock, shift: Option<u64>) -> Moment {
+        match self.last {
+            Some((of, last)) if Some(of) == shift => last,
+            _ => self.anew(clock, shift),
+        }
+    }
+
+    /// When a message ends that began at `began`, and how long it took: on the average, if it shares
+    /// a reading with others.
+    pub(crate) fn end(
+        &mut self,
+        clock: &Clock,
+        shift: Option<u64>,
+        began: Moment,
+    ) -> (Moment, Duration) {
+        let Some((_, last)) = self.last.filter(|(of, _)| Some(*of) == shift) else {
+            let end = self.anew(clock, shift);
+            return (end, end.at.duration_since(began.at));
+        };
+        self.n += 1;
+        if self.n <= self.n_max {
+            return (last, self.average);
+        }
+        let end = clock.read();
+        let together = end.at.duration_since(last.at);
+        self.average = together / self.n;
+        self.n_max = if together > SLOW { 0 } else { (self.n_max * 2 + 1).min(SHARED) };
+        self.n = 0;
+        self.last = shift.map(|shift| (shift, end));
+        (end, self.average)
+    }
+
+    fn anew(&mut self, clock: &Clock, shift: Option<u64>) -> Moment {
+        let moment = clock.read();
+        *self = Self { last: shift.map(|shift| (shift, moment)), ..Self::default() };
+        moment
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_share_a_reading_only_while_they_are_fast() {
+        let clock = Clock::start();
+        let mut ticker = Ticker::default();
+        let mut n_read = 0;
+        let mut last = ticker.begin(&clock, Some(1));
+        for _ in 0..200 {
+            tokio::time::advance(Duration::from_micros(10)).await;
+            let (end, took) = ticker.end(&clock, Some(1), last);
+            n_read += u32::from(end.at != last.at);
+            assert!(took == Duration::from_micros(10), "{took:?}");
+            assert!(clock.read().at.duration_since(end.at) <= Duration::from_micros(160));
+            last = end;
+        }
+        assert!(n_read < 20, "{n_read}");
+        // From the first slow one on, each is read for itself.
+        for n in 0..40 {
+            tokio::time::advance(Duration::from_millis(5)).await;
+            let (end, took) = ticker.end(&clock, Some(1), last);
+            assert!(n < 17 || took == Duration::from_millis(5), "{n}: {took:?}");
+            last = end;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_shares_a_reading_with_another_shift_or_a_task() {
+        let clock = Clock::start();
+        let mut ticker = Ticker::default();
+        let begun = ticker.begin(&clock, Some(1));
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let (end, took) = ticker.end(&clock, None, begun);
+        assert_eq!(took, Duration::from_secs(5));
+        assert_eq!(end.at, clock.read().at);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(ticker.begin(&clock, Some(2)).at, clock.read().at);
+    }
+}

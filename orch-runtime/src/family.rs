@@ -50,8 +50,7 @@ fn depth_of_child(
     if depth > limits.depth_max {
         return Err(SpawnError::TooDeep { depth, limit: limits.depth_max });
     }
-    let spawned = inner.registry.entries().iter().filter(|entry| entry.parent.is_some()).count();
-    if spawned >= limits.agents_max {
+    if inner.registry.n_spawned() >= limits.agents_max {
         return Err(SpawnError::TooMany { limit: limits.agents_max });
     }
     is_within(policies, &permission::resolved(&parent.config.tool_policies)?)?;
@@ -79,10 +78,8 @@ fn unregister_family(inner: &Inner, agent: AgentId) -> Result<Vec<AgentId>, Reti
     // Or a child that is being spawned would outlive its parent.
     let _none_is_spawned = inner.spawning();
     let known = inner.registry.entry(agent).ok_or(RetireError::Unknown(agent))?;
-    let entries = inner.registry.entries();
-    let mut family: Vec<_> =
-        entries.iter().filter(|entry| is_descendant(inner, entry.id, agent)).collect();
-    family.push(&known);
+    let mut family = inner.registry.descendants(&known);
+    family.push(known);
     family.sort_by_key(|entry| (std::cmp::Reverse(entry.depth), entry.id));
     let family: Vec<AgentId> = family.into_iter().map(|entry| entry.id).collect();
     family.iter().for_each(|member| drop(inner.registry.remove(*member)));

@@ -89,7 +89,7 @@ impl AttemptHost {
     /// The message as it leaves: in this agent's name, a consequence of what is handled.
     fn sign(&self, message: AgentMessage) -> AgentMessage {
         let origin = Origin { run: self.run.number, round: self.round };
-        message.sent_by(self.id()).caused_by(self.cause).with_origin(origin)
+        message.signed(self.id(), self.cause, origin)
     }
 
     fn check(&self) -> Result<(), HostError> {
@@ -100,14 +100,19 @@ impl AttemptHost {
     /// which only this handler's end could make.
     async fn deliver(&self, message: AgentMessage) -> Result<MessageId, SendError> {
         let bus = &self.run.inner.bus;
-        let is_own = message.to() == self.id();
+        let to = message.to();
         match bus.try_send(message) {
-            Err(error @ SendError::Full { .. }) if is_own => Err(error),
+            Err(error) if self.is_full_itself(&error, to) => Err(error),
             Err(error) if error.is_transient() => {
                 self.waiting(bus.send(error.into_message())).await
             }
             answer => answer,
         }
+    }
+
+    /// Whether a send was refused because this agent's own lane is full.
+    fn is_full_itself(&self, error: &SendError, to: AgentId) -> bool {
+        matches!(error, SendError::Full { .. }) && to == self.id()
     }
 
     /// Sends what the router said. After the turn nothing cuts this off from outside, so it looks
@@ -256,6 +261,24 @@ impl Host for AttemptHost {
             self.check()?;
             self.deliver(self.sign(message)).await.map_err(not_accepted)
         })
+    }
+
+    fn send_now(
+        &self,
+        message: AgentMessage,
+    ) -> Result<Result<MessageId, HostError>, AgentMessage> {
+        if let Err(error) = self.check() {
+            return Ok(Err(error));
+        }
+        let to = message.to();
+        match self.run.inner.bus.try_send(self.sign(message)) {
+            Ok(id) => Ok(Ok(id)),
+            // Signed already; the same again changes nothing.
+            Err(error) if error.is_transient() && !self.is_full_itself(&error, to) => {
+                Err(error.into_message())
+            }
+            Err(error) => Ok(Err(not_accepted(error))),
+        }
     }
 
     fn ask(

@@ -449,7 +449,8 @@ impl Inner {
         let running = self.running();
         let rounds = running.as_ref().map_or(0, |run| run.highest_round());
         metrics.total_iterations = saturate(self.metrics.iterations.get().max(rounds));
-        metrics.total_messages = self.metrics.messages.get();
+        let totals = self.metrics.totals();
+        metrics.total_messages = totals.messages;
         metrics.messages_per_agent = per_agent(&entries, |entry| saturate(entry.messages.get()));
         metrics.retry_count = self.metrics.retries.get();
         metrics.error_count = self.metrics.errors.get();
@@ -459,8 +460,8 @@ impl Inner {
         let letters = self.bus.dead_letters().total_made();
         let before = self.metrics.dead_letters_before.get();
         metrics.dead_letter_count = letters.saturating_sub(before);
-        metrics.wait_time = self.metrics.wait_time.snapshot();
-        metrics.handling_time = self.metrics.handling_time.snapshot();
+        metrics.wait_time = totals.wait_time;
+        metrics.handling_time = totals.handling_time;
         metrics.usage_per_agent = per_agent(&entries, |entry| entry.usage());
         metrics.usage = self.metrics.usage();
         metrics

@@ -144,6 +144,10 @@ impl Seat {
     pub(crate) fn new(index: usize) -> Self {
         Self { index, slot: None, n_fresh: 0, is_searching: false }
     }
+
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
 }
 
 impl Pool {
@@ -275,9 +279,7 @@ impl Pool {
     ) -> Option<Arc<Mailbox>> {
         let mut slots = self.lock();
         self.sit_down(&mut slots, seat);
-        if seat.slot.is_none() {
-            return None;
-        }
+        seat.slot.as_ref()?; // Whoever gives one back wakes a worker.
         if !self.is_scarce() {
             drop(slots);
             return self.next_of_free(seat);

@@ -17,7 +17,6 @@ use crate::agent_state::Agent;
 use crate::attempt;
 use crate::clock::Clock;
 use crate::guards::Guards;
-use crate::host::AttemptHost;
 use crate::options::Options;
 use crate::orchestrator::Inner;
 use crate::permission;
@@ -365,7 +364,7 @@ pub(crate) fn announce_again(mailboxes: Vec<Arc<Mailbox>>) {
 }
 
 impl Work for Run {
-    type Keep = Option<Arc<AttemptHost>>;
+    type Keep = attempt::Keep;
 
     fn pool(&self) -> &Arc<Pool> {
         &self.pool

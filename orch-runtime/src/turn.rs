@@ -6,8 +6,9 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 /// How a turn ended.
@@ -19,11 +20,12 @@ pub(crate) enum TurnEnd<T> {
     Cut,
 }
 
-/// Polls `work` until it returns, panics, `deadline` comes, or `cut` is cancelled. What takes effect
-/// at the work's next await; work that never awaits is never cut.
+/// Polls `work` until it returns, panics, `timeout` is over, or `cut` is cancelled. What takes effect
+/// at the work's next await; work that never awaits is never cut. The timeout counts from the first
+/// await that has to wait: nothing could end the work before.
 pub(crate) async fn within_limits<T>(
     mut work: Pin<&mut (impl Future<Output = T> + Send)>,
-    deadline: Option<Instant>,
+    timeout: Option<Duration>,
     cut: &CancellationToken,
 ) -> TurnEnd<T> {
     // A timer and a place among those who wait for the cut cost more than most handlers, so they
@@ -35,16 +37,16 @@ pub(crate) async fn within_limits<T>(
             Err(panic) => return Poll::Ready(TurnEnd::Panicked(text_of(&*panic))),
             Ok(Poll::Pending) => {}
         }
-        let limits = limits.get_or_insert_with(|| Box::pin(limit(deadline, cut.clone())));
+        let limits = limits.get_or_insert_with(|| Box::pin(limit(timeout, cut.clone())));
         limits.as_mut().poll(cx)
     })
     .await
 }
 
-async fn limit<T>(deadline: Option<Instant>, cut: CancellationToken) -> TurnEnd<T> {
+async fn limit<T>(timeout: Option<Duration>, cut: CancellationToken) -> TurnEnd<T> {
     let timeout = async {
-        match deadline {
-            Some(deadline) => sleep_until(deadline).await,
+        match timeout {
+            Some(timeout) => sleep(timeout).await,
             None => std::future::pending().await,
         }
     };

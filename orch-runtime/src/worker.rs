@@ -10,12 +10,13 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use orch_bus::{Look, Mailbox};
-use orch_core::MessagePriority;
+use orch_core::{MessagePriority, Timestamp};
 use tokio::task::{unconstrained, yield_now};
 use tokio_util::task::TaskTracker;
 
@@ -79,8 +80,25 @@ pub(crate) struct Done {
 thread_local! {
     /// The stint that a worker of this thread polls in place; 0 for none.
     static IN_PLACE: Cell<u64> = const { Cell::new(0) };
+    /// The worker that does so.
+    static WORKER: Cell<Option<Here>> = const { Cell::new(None) };
     static JOB: Cell<Option<Job>> = const { Cell::new(None) };
     static DONE: Cell<Option<Done>> = const { Cell::new(None) };
+}
+
+/// The worker of `work` on whose thread the caller runs in place; `None` for everybody else.
+pub(crate) fn here<W>(work: &W) -> Option<Here> {
+    WORKER.get().filter(|here| ptr::eq(here.of, ptr::from_ref(work).cast()))
+}
+
+/// A worker on its thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Here {
+    /// What it works for.
+    of: *const (),
+    pub(crate) index: usize,
+    /// Counts its shifts.
+    pub(crate) shift: u64,
 }
 
 struct Stint {
@@ -129,7 +147,15 @@ impl<W: Work> Drop for Away<W> {
 }
 
 pub(crate) async fn work<W: Work>(work: Arc<W>, index: usize) {
-    let mut worker = Worker { seat: Seat::new(index), stint: None, work };
+    let mut worker = Worker {
+        seat: Seat::new(index),
+        stint: None,
+        n_shifts: 0,
+        is_new_shift: true,
+        held: Timestamp::default(),
+        n_held: 0,
+        work,
+    };
     loop {
         // Without tokio's own budget, which would make a ready channel look pending after 128
         // operations and so turn handlers into tasks for nothing. The worker yields instead.
@@ -153,6 +179,11 @@ enum Shift {
 struct Worker<W: Work> {
     seat: Seat,
     stint: Option<Stint>,
+    n_shifts: u64,
+    is_new_shift: bool,
+    /// The time that ids and messages are made at, and how many activations have had it.
+    held: Timestamp,
+    n_held: u32,
     work: Arc<W>,
 }
 
@@ -174,6 +205,8 @@ impl<W: Work> Worker<W> {
         let work = self.work.clone();
         let pool = work.pool();
         let desk = pool.desk(&self.seat).clone();
+        self.n_shifts += 1;
+        self.is_new_shift = true;
         // What the handlers send is looked at by this worker next, so it wakes nobody.
         pool.attachment.at_desk(&desk, || {
             let (mut n_activations, mut n_messages) = (0, 0);
@@ -197,22 +230,28 @@ impl<W: Work> Worker<W> {
             debug_assert!(false, "nothing is found without a slot");
             return 0;
         };
-        let work = self.work.clone();
+        // One reading of the clock for what is sent in an activation.
+        let held = orch_core::mint::hold(self.sends_at());
+        // Borrowed: a clone would have all workers write to one counter for each activation.
+        let Self { seat, work, n_shifts, .. } = self;
         let pool = work.pool();
-        let mut stint = self.stint.take().unwrap_or_else(|| Stint::new(&work));
-        pool.set_busy(&self.seat, true);
+        let mut stint = self.stint.take().unwrap_or_else(|| Stint::new(work));
+        pool.set_busy(seat, true);
         JOB.set(Some(Job { mailbox, slot }));
-        let outer = IN_PLACE.replace(stint.number);
+        let here = Here { of: Arc::as_ptr(work).cast(), index: seat.index(), shift: *n_shifts };
+        let outer = (IN_PLACE.replace(stint.number), WORKER.replace(Some(here)));
         let polled = catch_unwind(AssertUnwindSafe(|| stint.future.as_mut().poll(cx)));
-        IN_PLACE.set(outer);
+        drop(held);
+        IN_PLACE.set(outer.0);
+        WORKER.set(outer.1);
         let done = DONE.take();
         let n_messages = done.as_ref().map_or(1, |done| done.n_messages);
         match (done, polled) {
             (Some(done), _) => {
                 self.stint = Some(stint);
-                self.seat.slot = done.slot;
+                seat.slot = done.slot;
                 if let Some(urgency) = done.again {
-                    pool.again(&self.seat, done.mailbox, urgency);
+                    pool.again(seat, done.mailbox, urgency);
                 }
             }
             (None, Ok(Poll::Pending)) => {
@@ -230,8 +269,24 @@ impl<W: Work> Worker<W> {
                 tracing::error!(target: "orch", error, "an attempt panicked outside of its handler");
             }
         }
-        pool.set_busy(&self.seat, false);
+        pool.set_busy(seat, false);
         n_messages
+    }
+
+    /// The time that messages of the next activation are made at: read anew at least every
+    /// `SHARED` activations, and for each while they are slow.
+    fn sends_at(&mut self) -> Timestamp {
+        const SHARED: u32 = 16;
+        if self.n_held >= SHARED || self.is_new_shift {
+            let now = Timestamp::now();
+            // More than a millisecond has gone by since the last reading.
+            let is_slow = now.since(self.held).as_millis() > 1;
+            self.n_held = if is_slow { SHARED } else { 0 };
+            self.held = now;
+            self.is_new_shift = false;
+        }
+        self.n_held += 1;
+        self.held
     }
 
     /// Waits until there may be something to do.

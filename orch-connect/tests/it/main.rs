@@ -3,6 +3,7 @@
 mod controls;
 mod functions;
 mod scripts;
+mod sending;
 mod support;
 
 // Programs, under a keeper and without one.

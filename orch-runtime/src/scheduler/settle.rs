@@ -45,14 +45,19 @@ pub(crate) enum AgentFate {
 impl Run {
     /// Ends an attempt: the message goes where the verdict says, and the agent may take its next one,
     /// which is the answer if the activation goes on.
-    pub(crate) fn settle(&self, agent: &Agent, settling: Settling, goes_on: bool) -> Settled {
+    pub(crate) fn settle(
+        &self,
+        agent: &Agent,
+        settling: Settling,
+        goes_on: bool,
+        now: Timestamp,
+    ) -> Settled {
         let Settling { delivery, state: of_delivery, round, verdict, session_ended, session } =
             settling;
-        let now = self.now();
         // What goes for good goes before the lock, and what comes back before the agent is free.
         let kept = match verdict {
             Verdict::Ack | Verdict::GiveUp { .. } => {
-                delivery.settle();
+                delivery.finish();
                 None
             }
             Verdict::PutBack => {
