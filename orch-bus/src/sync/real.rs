@@ -7,7 +7,7 @@ pub(crate) use once_cell::race::OnceBox;
 pub(crate) use tokio::sync::Notify;
 
 /// How often a receiver looks again for what a sender is about to write, before it looks elsewhere.
-pub(crate) const SPINS: u32 = 32;
+pub(crate) const SPINS: u32 = 8;
 
 pub(crate) fn spin() {
     std::hint::spin_loop();
