@@ -13,7 +13,7 @@ use crate::dead_letters::{DeadLetters, ResendError};
 use crate::error::SendError;
 use crate::home::{BusLimits, Home};
 use crate::mailbox::{Announce, Mailbox};
-use crate::ready::Attachment;
+use crate::ready::{Attachment, note_address, take_address};
 
 /// Routes messages to mailboxes by agent id.
 ///
@@ -151,8 +151,15 @@ impl MessageBus {
     ///
     /// [`SendError`], with the message in it.
     pub fn try_send(&self, message: AgentMessage) -> Result<MessageId, SendError> {
-        match self.mailbox(message.to()) {
-            Some(mailbox) => mailbox.try_send(message),
+        let known = take_address(&self.home, message.to());
+        // One that was removed is closed; there may be another of that agent by now.
+        let known = known.filter(|mailbox| !mailbox.lane_is_closed(message.priority()));
+        match known.or_else(|| self.mailbox(message.to())) {
+            Some(mailbox) => {
+                let sent = mailbox.try_send(message);
+                note_address(mailbox);
+                sent
+            }
             None => Err(SendError::UnknownAgent(Box::new(message))),
         }
     }

@@ -1,10 +1,8 @@
 //! One message to many: broadcast and topics.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 
+use futures_util::future::join_all;
 use orch_core::{AgentId, AgentMessage, DeadLetter, DeadLetterReason, Timestamp, mint};
 
 use crate::bus::MessageBus;
@@ -73,7 +71,7 @@ impl MessageBus {
         let (mut accepted, full) = self.try_each(message, mailboxes);
         let waiting =
             full.into_iter().map(|(mailbox, copy)| async move { mailbox.enter(copy).await });
-        for sent in all(waiting.collect()).await {
+        for sent in join_all(waiting).await {
             match sent {
                 Ok(_) => accepted += 1,
                 Err(error) => self.keep_refused(error),
@@ -93,8 +91,12 @@ impl MessageBus {
         let (mut accepted, mut full) = (0, Vec::new());
         for mailbox in mailboxes {
             // Checked once: the admission does not count a copy twice that has to wait.
-            let copy = mailbox.check(message.copy_to(mailbox.agent()));
-            match copy.and_then(|copy| mailbox.try_enter(copy)) {
+            let copy = message.copy_to(mailbox.agent());
+            let entered = match mailbox.check(&copy) {
+                Ok(()) => mailbox.try_enter(copy),
+                Err(reject) => Err(reject.of(copy)),
+            };
+            match entered {
                 Ok(_) => accepted += 1,
                 Err(error) if error.is_transient() => full.push((mailbox, error.into_message())),
                 Err(error) => self.keep_refused(error),
@@ -110,22 +112,4 @@ impl MessageBus {
         let letter = DeadLetter::new(message, reason, Timestamp::now());
         self.home().give_up(letter.message.to(), letter);
     }
-}
-
-/// Runs the futures together, and answers their outputs in their order.
-async fn all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
-    let mut running: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
-    let mut outputs: Vec<Option<F::Output>> = running.iter().map(|_| None).collect();
-    poll_fn(|context| {
-        for (future, output) in running.iter_mut().zip(&mut outputs) {
-            if output.is_none()
-                && let Poll::Ready(ready) = future.as_mut().poll(context)
-            {
-                *output = Some(ready);
-            }
-        }
-        if outputs.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    outputs.into_iter().flatten().collect()
 }

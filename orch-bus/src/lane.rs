@@ -154,8 +154,8 @@ impl<T: 'static> Lane<T> {
 
     fn is_empty(&self) -> bool {
         // Acquire: pairs with the Release in `push`. Whoever sees a message sees what its sender did
-        // before.
-        is_empty(self.head.load(Ordering::Acquire))
+        // before. SeqCst, as the push: for the meeting of `Signal`.
+        is_empty(self.head.load(Ordering::SeqCst))
     }
 
     fn is_closed(&self) -> bool {
@@ -177,8 +177,8 @@ impl<T: 'static> Lane<T> {
             unsafe { (*node).older = head };
             // AcqRel: Release publishes the node to the Acquire in `first` and `look`. Acquire,
             // because we read the node below, and because the order promise counts sends: a sender
-            // that saw this one return comes after it.
-            match self.head.compare_exchange_weak(head, node, Ordering::AcqRel, Ordering::Relaxed) {
+            // that saw this one return comes after it. SeqCst beyond that: for the meeting of `Signal`.
+            match self.head.compare_exchange_weak(head, node, Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(below) => {
                     pass(Point::PushedNotLinked);
                     if !is_empty(below) {
@@ -392,6 +392,12 @@ impl<T: Send + 'static> Lanes<T> {
 
     pub(crate) fn places(&self, lane: usize) -> &Places {
         &self.lanes[lane].places
+    }
+
+    /// Whether nothing can be taken, as far as that can be said without the turn: false if a send or a
+    /// put-back is under way.
+    pub(crate) fn look_empty(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.is_empty() && lane.places.none_waits())
     }
 }
 

@@ -47,6 +47,8 @@ mod admission;
 #[cfg(not(any(orch_loom, orch_shuttle)))]
 mod ask;
 #[cfg(not(any(orch_loom, orch_shuttle)))]
+mod book;
+#[cfg(not(any(orch_loom, orch_shuttle)))]
 mod bus;
 #[cfg(not(any(orch_loom, orch_shuttle)))]
 mod fan_out;

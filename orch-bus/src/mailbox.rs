@@ -28,6 +28,7 @@
 //! the receiver walk over what was sent since, once; it hides nothing, and nobody waits for it. The
 //! turn of the receivers is a lock that no sender touches.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use orch_core::{
@@ -39,7 +40,7 @@ use crate::delivery::{Delivery, Parcel};
 use crate::home::Home;
 use crate::lane::{LANES, Lanes, Taken, Turn};
 use crate::places::Places;
-use crate::sync::{AtomicU64, Notify, OnceBox, Ordering, Point, pass};
+use crate::sync::{AtomicU64, Notify, OnceBox, Ordering, Point, meet, pass};
 use crate::waiting::Waiting;
 
 /// One agent's inbox. Cheap while idle: less than 200 bytes and no task.
@@ -83,9 +84,11 @@ impl Announce {
 /// somebody has ever waited in `recv`, bit 4 whether a worker has claimed the mailbox, the rest an
 /// epoch that each change of the level by the scheduler counts up.
 ///
-/// Both sides use read-modify-writes only, on one word, so they have one order: either the sender
-/// comes first, and the other side, looking at the lanes afterwards, sees its message; or it comes
-/// second, and sees the level (or the waiter) and acts on it.
+/// Here the two sides meet. A sender pushes, and then looks at this word; the receiving side changes this
+/// word, and then looks at the lanes. All four steps are `SeqCst`, so there is one order of them: either
+/// the push comes before the look at the lanes, and its message is seen; or the change comes before the
+/// look at the word, and the sender sees the level (or the waiter) and acts on it. A read-modify-write
+/// of this word by each sender would do as well, and take the cache line from all others each time.
 struct Signal;
 
 impl Signal {
@@ -154,7 +157,8 @@ impl Mailbox {
     pub async fn recv(self: &Arc<Self>) -> Option<AgentMessage> {
         let arrived = self.waiting().arrived();
         // From now on every sender looks at `waiting`. Pairs with `signal_arrival`.
-        self.signal.fetch_or(Signal::WAITER, Ordering::AcqRel);
+        self.signal.fetch_or(Signal::WAITER, Ordering::SeqCst);
+        meet();
         loop {
             let mut notified = std::pin::pin!(arrived.notified());
             // Register before looking, or a send between the look and the wait is slept through.
@@ -184,32 +188,42 @@ impl Mailbox {
 
     /// As [`try_checkout`](Self::try_checkout), but only a message of at least this priority.
     pub fn try_checkout_from(self: &Arc<Self>, least: MessagePriority) -> Option<Delivery> {
-        self.checkout(&mut self.lanes.take_turn(), least)
+        let parcel = take(&mut self.lanes.take_turn(), least)?;
+        Some(self.hold(self.clone(), parcel))
     }
 
     /// For schedulers: takes the most urgent message to handle it; if there is none, rests: after
     /// `None`, every arrival [is announced](Announce::Every), and nothing waits that arrived before,
     /// unless another worker has claimed the mailbox meanwhile. For a mailbox that was
     /// [claimed](Self::claim); it stays so unless it rests.
-    pub fn checkout_or_rest(self: &Arc<Self>) -> Option<Delivery> {
+    pub fn checkout_or_rest(self: &Arc<Self>) -> Option<Delivery<&Arc<Self>>> {
         self.checkout_or_rest_after(|| ())
     }
 
     /// As [`checkout_or_rest`](Self::checkout_or_rest), but calls `before` before it lets go. What
     /// comes at that very moment is the answer all the same: the worker has claimed it again.
-    pub fn checkout_or_rest_after(self: &Arc<Self>, before: impl FnOnce()) -> Option<Delivery> {
-        let mut turn = self.lanes.take_turn();
-        if let Some(delivery) = self.checkout(&mut turn, MessagePriority::Low) {
-            return Some(delivery);
+    pub fn checkout_or_rest_after(
+        self: &Arc<Self>,
+        before: impl FnOnce(),
+    ) -> Option<Delivery<&Arc<Self>>> {
+        // Both looks are made without the turn if they find nothing, as most do.
+        if !self.lanes.look_empty()
+            && let Some(parcel) = take(&mut self.lanes.take_turn(), MessagePriority::Low)
+        {
+            return Some(self.hold(self, parcel));
         }
         before();
         pass(Point::FoundNothingNotResting);
         // Announce before looking, or what arrives in between is slept through: see `Signal`.
         self.announce(Announce::Every);
+        if self.lanes.look_empty() {
+            return None;
+        }
+        let mut turn = self.lanes.take_turn();
         if self.most_urgent_of(&turn).is_none() || !self.claim() {
             return None;
         }
-        self.checkout(&mut turn, MessagePriority::Low)
+        take(&mut turn, MessagePriority::Low).map(|parcel| self.hold(self, parcel))
     }
 
     /// The most urgent priority that a message waits with.
@@ -295,8 +309,9 @@ impl Mailbox {
         };
         // Acquire: what arrived before is visible. Release: whoever is told of an arrival after this sees
         // what the scheduler did before.
-        let changed = self.signal.fetch_update(Ordering::AcqRel, Ordering::Relaxed, change);
+        let changed = self.signal.fetch_update(Ordering::SeqCst, Ordering::Relaxed, change);
         debug_assert!(changed.is_ok(), "the change is unconditional");
+        meet();
     }
 
     /// For schedulers: claims this mailbox for one worker, and lets no arrival announce it; false if
@@ -304,7 +319,7 @@ impl Mailbox {
     #[must_use]
     pub fn claim(&self) -> bool {
         let claimed = Signal::CLAIMED | Announce::Nothing.level();
-        self.signal.fetch_or(claimed, Ordering::AcqRel) & Signal::CLAIMED == 0
+        self.signal.fetch_or(claimed, Ordering::SeqCst) & Signal::CLAIMED == 0
     }
 
     /// For schedulers: what [`set_slot`](Self::set_slot) has set, 0 before. It orders nothing.
@@ -401,8 +416,8 @@ impl Mailbox {
     /// Tells whoever looks after this mailbox that a message of this priority came.
     pub(crate) fn signal_arrival(self: &Arc<Self>, priority: MessagePriority) {
         let level = priority as u64 + 1;
-        // A read-modify-write that changes nothing: see `Signal`.
-        let signal = self.signal.fetch_add(0, Ordering::AcqRel);
+        meet();
+        let signal = self.signal.load(Ordering::SeqCst);
         if signal & Signal::WAITER != 0
             && let Some(waiting) = self.waiting.get()
         {
@@ -438,14 +453,9 @@ impl Mailbox {
         }
     }
 
-    fn checkout(
-        self: &Arc<Self>,
-        turn: &mut Turn<'_, Parcel>,
-        least: MessagePriority,
-    ) -> Option<Delivery> {
-        let parcel = take(turn, least)?;
+    fn hold<M: Borrow<Arc<Self>>>(&self, mailbox: M, parcel: Taken<Parcel>) -> Delivery<M> {
         self.places(parcel.message.priority()).hold();
-        Some(Delivery::new(self.clone(), parcel))
+        Delivery::new(mailbox, parcel)
     }
 
     pub(crate) fn places(&self, priority: MessagePriority) -> &Places {

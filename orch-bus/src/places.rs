@@ -50,6 +50,13 @@ impl Places {
         self.give_back(HELD);
     }
 
+    /// Whether nothing waits, and no send is under way.
+    pub(crate) fn none_waits(&self) -> bool {
+        // SeqCst, as `put_back`: for the meeting of `Signal`.
+        let places = self.0.load(Ordering::SeqCst);
+        used(places) == held(places)
+    }
+
     /// A message that was checked out was settled.
     pub(crate) fn settle(&self) {
         self.give_back(USED + HELD);
@@ -68,8 +75,9 @@ impl Places {
     }
 
     fn give_back(&self, places: u64) {
-        // Acquire: pairs with `meet`, so that whoever waits for room is seen.
-        let before = self.0.fetch_sub(places, Ordering::AcqRel);
+        // Acquire: pairs with `meet`, so that whoever waits for room is seen. SeqCst beyond that, for a
+        // put-back: see `none_waits`.
+        let before = self.0.fetch_sub(places, Ordering::SeqCst);
         debug_assert!(
             used(places) <= used(before) && held(places) <= held(before),
             "a place was given back that nobody had"

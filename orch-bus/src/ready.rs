@@ -23,6 +23,7 @@ use crossbeam_utils::CachePadded;
 use crossbeam_utils::atomic::AtomicCell;
 use orch_core::{AgentId, MessagePriority};
 
+use crate::book::Book;
 use crate::home::Home;
 use crate::mailbox::Mailbox;
 use crate::stack::Stack;
@@ -61,6 +62,8 @@ impl Default for Ready {
 #[derive(Default)]
 pub struct Desk {
     fresh: CachePadded<AtomicCell<Option<Arc<Mailbox>>>>,
+    /// While nobody works here.
+    book: AtomicCell<Option<Box<Book>>>,
 }
 
 impl Desk {
@@ -77,8 +80,37 @@ impl fmt::Debug for Desk {
 }
 
 thread_local! {
-    /// The desk at which this thread works, and for which bus.
-    static AT: RefCell<Option<(*const Ready, Arc<Desk>)>> = const { RefCell::new(None) };
+    static AT: RefCell<Option<At>> = const { RefCell::new(None) };
+}
+
+/// The desk at which a thread works, and for which bus.
+struct At {
+    of: *const Ready,
+    desk: Arc<Desk>,
+    book: Box<Book>,
+}
+
+impl At {
+    fn is_of(&self, ready: &Ready) -> bool {
+        ptr::eq(self.of, ready)
+    }
+}
+
+/// The address of an agent, if this thread works for that bus and has it. To be
+/// [noted](note_address) again.
+pub(crate) fn take_address(home: &Arc<Home>, agent: AgentId) -> Option<Arc<Mailbox>> {
+    let at_its_desk = |at: &mut Option<At>| at.as_mut()?.book.take(home, agent);
+    AT.with_borrow_mut(at_its_desk)
+}
+
+/// Keeps an address for the next message, if this thread works for its bus.
+pub(crate) fn note_address(mailbox: Arc<Mailbox>) {
+    let displaced = AT.with_borrow_mut(|at| match at {
+        Some(at) if at.is_of(&mailbox.home.ready) => at.book.note(mailbox),
+        _ => Some(mailbox),
+    });
+    // Not inside: it may be the last that knows its mailbox.
+    drop(displaced);
 }
 
 impl Ready {
@@ -96,8 +128,8 @@ impl Ready {
 
     fn put_on_desk(&self, mailbox: &Arc<Mailbox>) -> OnDesk {
         AT.with_borrow(|at| match at {
-            Some((of, desk)) if ptr::eq(*of, self) && self.has_fresh.load(Ordering::Relaxed) => {
-                match desk.fresh.swap(Some(mailbox.clone())) {
+            Some(at) if at.is_of(self) && self.has_fresh.load(Ordering::Relaxed) => {
+                match at.desk.fresh.swap(Some(mailbox.clone())) {
                     None => OnDesk::Alone,
                     Some(former) => OnDesk::Displaced(former),
                 }
@@ -317,13 +349,17 @@ impl Attachment {
     /// mailbox that is displaced there by a later one is announced to everybody. The caller looks at
     /// the desk right after, also if `f` panics.
     pub fn at_desk<R>(&self, desk: &Arc<Desk>, f: impl FnOnce() -> R) -> R {
-        struct Former(Option<(*const Ready, Arc<Desk>)>);
+        struct Former(Option<At>);
         impl Drop for Former {
             fn drop(&mut self) {
-                AT.set(self.0.take());
+                if let Some(At { desk, book, .. }) = AT.replace(self.0.take()) {
+                    desk.book.store(Some(book));
+                }
             }
         }
-        let _former = Former(AT.replace(Some((&raw const self.home.ready, desk.clone()))));
+        let book = desk.book.take().unwrap_or_default();
+        let at = At { of: &raw const self.home.ready, desk: desk.clone(), book };
+        let _former = Former(AT.replace(Some(at)));
         f()
     }
 

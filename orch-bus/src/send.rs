@@ -6,7 +6,7 @@ use std::time::Duration;
 use orch_core::{AgentMessage, EventKind, MessageId, MessagePriority, Severity, Timestamp};
 use tokio::time::{Instant, timeout_at};
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Refusal};
 use crate::error::SendError;
 use crate::mailbox::Mailbox;
 use crate::sync::{Point, pass};
@@ -33,8 +33,10 @@ impl Mailbox {
     ///
     /// If it has to wait for room outside of a tokio runtime with time enabled.
     pub async fn send(self: &Arc<Self>, message: AgentMessage) -> Result<MessageId, SendError> {
-        let message = self.check(message)?;
-        self.enter(message).await
+        match self.check(&message) {
+            Ok(()) => self.enter(message).await,
+            Err(reject) => Err(reject.of(message)),
+        }
     }
 
     /// Sends a message that was checked.
@@ -73,7 +75,10 @@ impl Mailbox {
         if self.commits().is_some() {
             return Err(SendError::WouldWait(Box::new(message)));
         }
-        self.try_enter(self.check(message)?)
+        match self.check(&message) {
+            Ok(()) => self.try_enter(message),
+            Err(reject) => Err(reject.of(message)),
+        }
     }
 
     /// As [`enter`](Self::enter), but never waits.
@@ -97,20 +102,18 @@ impl Mailbox {
     }
 
     /// What can be said without a place in the lane.
-    pub(crate) fn check(&self, message: AgentMessage) -> Result<AgentMessage, SendError> {
+    pub(crate) fn check(&self, message: &AgentMessage) -> Result<(), Reject> {
         let limit = self.home.limits.content_bytes_max;
         if message.content().len() > limit {
-            return Err(SendError::TooLarge { message: Box::new(message), limit });
+            return Err(Reject::TooLarge { limit });
         }
         if message.deadline().is_some() && message.is_expired(Timestamp::now()) {
-            return Err(SendError::Expired(Box::new(message)));
+            return Err(Reject::Expired);
         }
-        if let Some(admission) = self.home.admission.get()
-            && let Err(refusal) = admission.check(&message)
-        {
-            return Err(SendError::Refused { message: Box::new(message), reason: refusal.reason });
+        match self.home.admission.get() {
+            Some(admission) => admission.check(message).map_err(Reject::Refused),
+            None => Ok(()),
         }
-        Ok(message)
     }
 
     /// Waits for a place and reserves it.
@@ -149,6 +152,26 @@ impl Mailbox {
 fn end_of(started: Instant, wait: Duration) -> Instant {
     const FAR: Duration = Duration::from_hours(24 * 365 * 30);
     started.checked_add(wait).unwrap_or_else(|| started + FAR)
+}
+
+/// Why a message is not even looked at by its lane.
+#[derive(Debug)]
+pub(crate) enum Reject {
+    TooLarge { limit: usize },
+    Expired,
+    Refused(Refusal),
+}
+
+impl Reject {
+    #[cold]
+    pub(crate) fn of(self, message: AgentMessage) -> SendError {
+        let message = Box::new(message);
+        match self {
+            Self::TooLarge { limit } => SendError::TooLarge { message, limit },
+            Self::Expired => SendError::Expired(message),
+            Self::Refused(Refusal { reason }) => SendError::Refused { message, reason },
+        }
+    }
 }
 
 /// How a wait for room ended.

@@ -19,7 +19,8 @@ mod modelled;
 #[cfg(all(orch_loom, test))]
 pub(crate) use kind::forget_freed;
 pub(crate) use kind::{
-    AtomicPtr, AtomicU64, Life, Mutex, MutexGuard, Notify, OnceBox, Ordering, SPINS, free, spin,
+    AtomicPtr, AtomicU64, Life, Mutex, MutexGuard, Notify, OnceBox, Ordering, SPINS, free, meet,
+    spin,
 };
 
 /// Where a thread that the operating system stops might do harm.

@@ -22,6 +22,10 @@ use clap::error::ErrorKind;
 use crate::args::{Cli, Command};
 use crate::exit::{Exit, Stop};
 
+/// Measured best: `docs/performance.md`. Libraries leave the choice to their users.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // The keeper of a program is this same program under a hidden name; see `orch_connect::keeper`.
     #[cfg(target_os = "linux")]

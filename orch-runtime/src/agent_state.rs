@@ -15,6 +15,8 @@ use crate::registry::Entry;
 /// What is the same for all attempts of an agent in one run.
 #[derive(Debug)]
 pub(crate) struct Agent {
+    /// Where it is in the run's table.
+    pub(crate) index: usize,
     pub(crate) entry: Arc<Entry>,
     pub(crate) mailbox: Arc<Mailbox>,
     /// Asked for outside of any lock, because whether the agent can run is for the connector to say:
@@ -24,9 +26,14 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    pub(crate) fn new(entry: Arc<Entry>, mailbox: Arc<Mailbox>, restarts: Restarts) -> Self {
+    pub(crate) fn new(
+        index: usize,
+        entry: Arc<Entry>,
+        mailbox: Arc<Mailbox>,
+        restarts: Restarts,
+    ) -> Self {
         let state = Mutex::new(AgentState::new(restarts));
-        Self { entry, mailbox, connector: OnceLock::new(), state }
+        Self { index, entry, mailbox, connector: OnceLock::new(), state }
     }
 
     /// What drives the agent, or why it cannot run; `find` is asked once.
@@ -59,10 +66,13 @@ pub(crate) struct Parked {
     pub(crate) round: u64,
 }
 
+/// A delivery on its way through an attempt.
+pub(crate) type Held<'a> = Delivery<&'a Arc<Mailbox>>;
+
 /// What an agent takes next.
 #[derive(Debug)]
-pub(crate) enum Taken {
-    Fresh(Delivery),
+pub(crate) enum Taken<'a> {
+    Fresh(Held<'a>),
     Again(Parked),
 }
 
@@ -142,7 +152,7 @@ impl AgentState {
     }
 
     /// Takes the next message. After `None` the agent is let go of, as by [`release`](Self::release).
-    pub(crate) fn take(&mut self, agent: &Agent, now: Timestamp) -> Option<Taken> {
+    pub(crate) fn take<'a>(&mut self, agent: &'a Agent, now: Timestamp) -> Option<Taken<'a>> {
         let mailbox = &agent.mailbox;
         if !self.has_capacity(agent) {
             mailbox.announce(Announce::Nothing);
@@ -155,7 +165,7 @@ impl AgentState {
             if let Some(above) = above(floor)
                 && let Some(delivery) = mailbox.try_checkout_from(above)
             {
-                return Some(Taken::Fresh(delivery));
+                return Some(Taken::Fresh(delivery.borrowed(mailbox)));
             }
             if let Some(due) = self.due(floor, now) {
                 return Some(Taken::Again(self.parked.remove(due)));

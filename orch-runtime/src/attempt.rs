@@ -5,11 +5,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orch_bus::{Delivery, QuestionFailure};
-use orch_connect::{Context, SessionSpec, Turn};
+use orch_bus::QuestionFailure;
+use orch_connect::{Context, DynSession, SessionSpec, Turn};
 use orch_core::{
-    AgentMessage, AgentStatus, AttemptError, Content, DeadLetter, DeadLetterReason, EventKind,
-    Failure, Outcome, Severity, Timestamp,
+    AgentMessage, AgentStatus, AttemptError, Content, DeadLetter, EventKind, Failure, Outcome,
+    RestartPolicy, Severity, Timestamp,
 };
 
 use crate::agent_state::Agent;
@@ -18,22 +18,12 @@ use crate::host::AttemptHost;
 use crate::metrics::Shard;
 use crate::pool::Slot;
 use crate::registry::Entry;
-use crate::router::{REFUSALS_MAX, refused, routed};
+use crate::router::{REFUSALS_MAX, Router, refused, routed};
 use crate::run::Run;
 use crate::scheduler::{AgentFate, HandOut, Next, Settled, Settling, Spare};
 use crate::turn::{TurnEnd, within_limits};
 use crate::verdict::{Circumstances, Ended, Verdict, verdict};
 use crate::worker::{self, BATCH, Done, Job};
-
-/// How a turn went, and what it left behind.
-struct Turned {
-    ended: Ended,
-    output: Option<Content>,
-    session_ended: bool,
-    session: Spare,
-    /// Whether the session must not be used again.
-    is_spoilt: bool,
-}
 
 /// What one attempt leaves to the next.
 #[derive(Debug, Default)]
@@ -44,16 +34,51 @@ pub(crate) struct Keep {
 }
 
 /// Handles what waits for one agent, a batch at most.
+///
+/// What most messages need happens in here without a future of its own: each of those would be
+/// written and moved for every message. What few need waits behind a pointer.
 pub(crate) async fn activate(run: &Arc<Run>, job: Job, keep: &mut Keep) -> Done {
     let Job { mailbox, slot } = job;
     let mut done = Done { mailbox, slot: Some(slot), again: None, n_messages: 0 };
     let Some(agent) = run.known(&done.mailbox) else { return done };
-    let mut began = keep.ticker.begin(&run.clock, shift(run));
-    let mut next = run.first(agent, began.now);
+    let mut time = keep.ticker.begin(&run.clock, shift(run));
+    let mut next = run.first(agent, time.now);
     while let Next::HandOut(out, session) = next {
         done.n_messages += 1;
-        let is_last = done.n_messages >= BATCH;
-        next = attempt(run, agent, out, session, &mut done.slot, keep, &mut began, is_last).await;
+        let guard = Abandoned::begin(run, agent, &out, keep.turn.take(), done.slot.take());
+        let mut attempt = Attempt { guard, out, session };
+        let Turned { ended, output, is_spoilt } = attempt.take_turn().await;
+        let handling = attempt.end_turn(keep, &mut time);
+        let restarts = ended == Ended::Acked && attempt.session_ended();
+        let verdict = attempt.judge(ended, time.now);
+        // The next attempt starts only after nothing of this session is left.
+        if let Some(session) = attempt.session_to_close(&verdict, is_spoilt) {
+            session.close().await;
+        }
+        let letter = attempt.note(&verdict, output.as_ref(), (time.now, handling));
+        if let Some(router) = &run.options.router {
+            let said = attempt.routed(&**router, &verdict, output.as_ref(), letter);
+            if !said.is_empty() {
+                Box::pin(send_routed(run, attempt.guard.host(), said)).await;
+            }
+        }
+        attempt.answer(&verdict, output);
+        attempt.guard.look_for_slot();
+        // What was awaited since may have taken its time.
+        time = keep.ticker.begin(&run.clock, shift(run));
+        // Between two messages an agent yields to whoever is more urgent.
+        let may_go_on = done.n_messages < BATCH && !run.pool.is_scarce();
+        let goes_on = may_go_on && attempt.guard.slot.is_some();
+        let Attempt { mut guard, out: HandOut { delivery, state, round, .. }, session } = attempt;
+        let settling = Settling { delivery, state, round, verdict, restarts, session };
+        let Settled { fate, is_idle, next: follows } =
+            run.settle(agent, settling, goes_on, time.now);
+        (done.slot, keep.turn) = guard.end();
+        tell_fate(run, &agent.entry, fate);
+        if is_idle {
+            tell_status(run, &agent.entry, || AgentStatus::Idle);
+        }
+        next = follows;
     }
     if let Next::Again(urgency) = next {
         done.again = Some(urgency);
@@ -66,75 +91,212 @@ fn shift(run: &Run) -> Option<u64> {
     worker::here(run).map(|here| here.shift)
 }
 
-#[expect(clippy::too_many_arguments, reason = "an activation and its attempt are one function")]
-async fn attempt(
-    run: &Arc<Run>,
-    agent: &Arc<Agent>,
-    mut out: HandOut,
-    session: Spare,
-    slot: &mut Option<Slot>,
-    keep: &mut Keep,
-    time: &mut Moment,
-    is_last: bool,
-) -> Next {
-    let of_it = turn_for(run, agent, &out, keep.turn.take());
-    let mut guard =
-        Abandoned { turn: of_it, slot: slot.take(), is_left_as_new: false, armed: true };
-    begin(run, agent, &out);
-    let turned = take_turn(run, agent, &guard.turn, &out, session).await;
-    guard.end_turn();
-    let (end, handling) = keep.ticker.end(&run.clock, shift(run), *time);
-    *time = end;
-    if !out.is_expired {
-        counts(run).took(handling, 1);
-    }
-    let (verdict, session_ended, session) =
-        conclude(run, agent, guard.turn.host(), &mut out, turned, (end.now, handling)).await;
-    guard.look_for_slot();
-    // What was awaited since may have taken its time.
-    *time = keep.ticker.begin(&run.clock, shift(run));
-    // Between two messages an agent yields to whoever is more urgent.
-    let goes_on = !is_last && guard.slot.is_some() && !run.pool.is_scarce();
-    let HandOut { delivery, state, round, .. } = out;
-    let settling = Settling { delivery, state, round, verdict, session_ended, session };
-    let Settled { fate, is_idle, next } = run.settle(agent, settling, goes_on, time.now);
-    guard.armed = false;
-    tell_fate(run, &agent.entry, fate);
-    if is_idle {
-        tell_status(run, &agent.entry, || AgentStatus::Idle);
-    }
-    *slot = guard.slot.take();
-    if guard.is_left_as_new {
-        keep.turn = Some(guard.turn.clone());
-    }
-    next
-}
-
-/// The turn of an attempt; that of another attempt serves again if nobody else knows it.
-fn turn_for(
-    run: &Arc<Run>,
-    agent: &Arc<Agent>,
-    out: &HandOut,
-    kept: Option<Arc<Turn<AttemptHost>>>,
-) -> Arc<Turn<AttemptHost>> {
-    let message = AgentMessage::clone(&out.delivery);
-    if let Some(mut kept) = kept
-        && let Some(former) = Arc::get_mut(&mut kept)
-    {
-        former.renew(message, out.attempt).renew(agent, out);
-        return kept;
-    }
-    let host = AttemptHost::new(run.clone(), agent.clone(), out);
-    Arc::new(Turn::new(host, message, out.attempt))
-}
-
 /// Where this thread counts what happens with each message.
 fn counts(run: &Run) -> &Shard {
     let metrics = &run.inner.metrics;
     worker::here(run).map_or_else(|| metrics.shared(), |here| metrics.shard(here.index))
 }
 
-fn begin(run: &Run, agent: &Agent, out: &HandOut) {
+/// One attempt at one message. If it is dropped before it is settled, the guard is first, and then the
+/// delivery puts itself back.
+struct Attempt<'a> {
+    guard: Abandoned<'a>,
+    out: HandOut<'a>,
+    session: Spare,
+}
+
+/// How a turn went.
+struct Turned {
+    ended: Ended,
+    output: Option<Content>,
+    /// Whether its session must not be used again.
+    is_spoilt: bool,
+}
+
+impl Turned {
+    fn without_output(ended: Ended, is_spoilt: bool) -> Self {
+        Self { ended, output: None, is_spoilt }
+    }
+}
+
+impl Attempt<'_> {
+    async fn take_turn(&mut self) -> Turned {
+        if self.out.is_expired {
+            return Turned::without_output(Ended::Expired, false);
+        }
+        let Abandoned { run, agent, .. } = self.guard;
+        let connector = match run.connector_of(agent) {
+            Ok(connector) => connector,
+            Err(error) => {
+                return Turned::without_output(Ended::CannotRun(error.to_string()), false);
+            }
+        };
+        let entry = &agent.entry;
+        let context = Context::of(self.guard.turn().clone());
+        let timeout = match entry.config.timeout_ms {
+            u64::MAX => None,
+            millis => Some(Duration::from_millis(millis)),
+        };
+        let session = &mut self.session;
+        let work = pin!(async {
+            if !session.as_ref().is_some_and(|session| session.is_open()) {
+                if let Some(ended) = session.take() {
+                    ended.close().await;
+                }
+                let spec = SessionSpec::new(entry.id, entry.config.clone());
+                *session = Some(connector.open(spec).await?);
+            }
+            let session = session.as_mut().expect("a session was there or was opened above");
+            Ok(session.turn(context).await)
+        });
+        read(within_limits(work, timeout, &run.cut).await, entry.config.timeout_ms)
+    }
+
+    /// Ends the turn, and answers how long it took.
+    fn end_turn(&mut self, keep: &mut Keep, time: &mut Moment) -> Duration {
+        self.guard.end_turn();
+        let run = self.guard.run;
+        let (end, handling) = keep.ticker.end(&run.clock, shift(run), *time);
+        *time = end;
+        if !self.out.is_expired {
+            counts(run).took(handling, 1);
+        }
+        handling
+    }
+
+    /// Whether the session ended by itself, and the agent is to be restarted all the same.
+    fn session_ended(&self) -> bool {
+        let is_open = self.session.as_ref().is_some_and(|session| session.is_open());
+        !is_open && self.guard.agent.entry.config.restart == RestartPolicy::Always
+    }
+
+    /// Decides what follows.
+    fn judge(&self, ended: Ended, now: Timestamp) -> Verdict {
+        let Abandoned { run, agent, .. } = self.guard;
+        let about = Circumstances {
+            attempt: self.out.attempt,
+            max_retries: agent.entry.config.max_retries,
+            deadline: self.out.delivery.deadline(),
+            is_retired: agent.entry.is_gone(),
+            now,
+            retry: &run.options.retry,
+        };
+        verdict(ended, &about, &mut || run.inner.random())
+    }
+
+    /// The session, if no other attempt may use it.
+    fn session_to_close(
+        &mut self,
+        verdict: &Verdict,
+        is_spoilt: bool,
+    ) -> Option<Box<dyn DynSession>> {
+        let Abandoned { run, agent, .. } = self.guard;
+        // A message that expired before its attempt says nothing about a session that it did not use.
+        let gives_up = matches!(verdict, Verdict::GiveUp { .. }) && !self.out.is_expired;
+        // After a cut the run may have put its sessions away already.
+        let is_last = is_spoilt || gives_up || agent.entry.is_gone() || run.is_cut();
+        self.session.take_if(|_| is_last)
+    }
+
+    /// Counts and tells what was decided; answers the dead letter, if it is one.
+    fn note(
+        &mut self,
+        verdict: &Verdict,
+        output: Option<&Content>,
+        (now, handling): (Timestamp, Duration),
+    ) -> Option<DeadLetter> {
+        let Abandoned { run, agent, .. } = self.guard;
+        let (out, bus) = (&mut self.out, &run.inner.bus);
+        match verdict {
+            Verdict::Ack => {
+                counts(run).handled(1);
+                agent.entry.messages.bump();
+                bus.events().emit(Severity::Debug, || EventKind::Settled {
+                    agent: agent.entry.id,
+                    message: out.delivery.id(),
+                    attempt: out.attempt,
+                    output: output.cloned(),
+                    usage: self.guard.host().usage(),
+                    handling_ms: u64::try_from(handling.as_millis()).unwrap_or(u64::MAX),
+                });
+                None
+            }
+            Verdict::Retry { at, error } => {
+                run.inner.metrics.errors.bump();
+                out.delivery.note_attempt(AttemptError::new(out.attempt, error.clone(), now));
+                tell_retry(run, agent, out, error, *at);
+                None
+            }
+            Verdict::PutBack => {
+                bus.events().emit(Severity::Debug, || EventKind::PutBack {
+                    agent: agent.entry.id,
+                    message: out.delivery.id(),
+                });
+                None
+            }
+            Verdict::GiveUp { reason, error, .. } => {
+                if let Some(error) = error {
+                    run.inner.metrics.errors.bump();
+                    out.delivery.note_attempt(AttemptError::new(out.attempt, error.clone(), now));
+                }
+                let message = AgentMessage::clone(&out.delivery);
+                let letter = DeadLetter::new(message, reason.clone(), run.now())
+                    .with_attempts(out.delivery.attempts().to_vec());
+                run.inner.keep_letter(letter.clone());
+                Some(letter)
+            }
+        }
+    }
+
+    /// What the router says to it.
+    fn routed(
+        &self,
+        router: &dyn Router,
+        verdict: &Verdict,
+        output: Option<&Content>,
+        letter: Option<DeadLetter>,
+    ) -> Vec<AgentMessage> {
+        let agent = self.guard.agent.entry.id;
+        match (verdict, letter) {
+            (Verdict::Ack, _) => routed(|| router.settled(agent, &self.out.delivery, output)),
+            (_, Some(letter)) => routed(|| router.given_up(&letter)),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Passes the answer to whoever asked, before the message is settled, as what the router says is: a
+    /// run never looks complete while an answer is on its way.
+    fn answer(&self, verdict: &Verdict, output: Option<Content>) {
+        if *verdict != Verdict::Ack {
+            return;
+        }
+        let (bus, message) = (&self.guard.run.inner.bus, &self.out.delivery);
+        match output {
+            Some(output) => drop(bus.answer(message.id(), output)),
+            None => drop(bus.fail_question(message.id(), QuestionFailure::NoAnswer(message.to()))),
+        }
+    }
+}
+
+/// The turn of an attempt; that of another attempt serves again if nobody else knows it.
+fn turn_for(
+    run: &Arc<Run>,
+    agent: &Arc<Agent>,
+    out: &HandOut<'_>,
+    kept: Option<Arc<Turn<AttemptHost>>>,
+) -> Arc<Turn<AttemptHost>> {
+    let message = AgentMessage::clone(&out.delivery);
+    if let Some(mut kept) = kept
+        && let Some(former) = Arc::get_mut(&mut kept)
+    {
+        former.renew(message, out.attempt).renew(agent.index, out);
+        return kept;
+    }
+    let host = AttemptHost::new(run.clone(), agent.index, out);
+    Arc::new(Turn::new(host, message, out.attempt))
+}
+
+fn begin(run: &Run, agent: &Agent, out: &HandOut<'_>) {
     let entry = &agent.entry;
     if out.was_idle {
         tell_status(run, entry, || AgentStatus::Processing);
@@ -156,136 +318,32 @@ fn begin(run: &Run, agent: &Agent, out: &HandOut) {
     });
 }
 
-async fn take_turn(
-    run: &Arc<Run>,
-    agent: &Arc<Agent>,
-    turn: &Arc<Turn<AttemptHost>>,
-    out: &HandOut,
-    mut session: Spare,
-) -> Turned {
-    let nothing = |ended| Turned {
-        ended,
-        output: None,
-        session_ended: false,
-        session: None,
-        is_spoilt: false,
-    };
-    if out.is_expired {
-        return nothing(Ended::Expired);
-    }
-    let connector = match run.connector_of(agent) {
-        Ok(connector) => connector.clone(),
-        Err(error) => return nothing(Ended::CannotRun(error.to_string())),
-    };
-    let entry = &agent.entry;
-    let context = Context::of(turn.clone());
-    let timeout = match entry.config.timeout_ms {
-        u64::MAX => None,
-        millis => Some(Duration::from_millis(millis)),
-    };
-    let end = {
-        let work = pin!(async {
-            if !session.as_ref().is_some_and(|session| session.is_open()) {
-                if let Some(ended) = session.take() {
-                    ended.close().await;
-                }
-                let spec = SessionSpec::new(entry.id, entry.config.clone());
-                session = Some(connector.open(spec).await?);
-            }
-            let session = session.as_mut().expect("a session was there or was opened above");
-            Ok(session.turn(context).await)
-        });
-        within_limits(work, timeout, &run.cut).await
-    };
-    let (ended, output, is_spoilt) = read(end, entry.config.timeout_ms);
-    let is_open = session.as_ref().is_some_and(|session| session.is_open());
-    let session_ended = ended == Ended::Acked && !is_open;
-    Turned { ended, output, session_ended, session, is_spoilt }
-}
-
 type Answered = Result<Outcome, orch_connect::ConnectError>;
 
 /// What the end of a turn means, what came out of it, and whether it spoilt its session.
-fn read(end: TurnEnd<Answered>, timeout_ms: u64) -> (Ended, Option<Content>, bool) {
-    match end {
-        TurnEnd::Returned(Ok(Outcome::Ack { output })) => (Ended::Acked, output, false),
-        TurnEnd::Returned(Ok(Outcome::Nack(failure))) => (Ended::Failed(failure), None, false),
+fn read(end: TurnEnd<Answered>, timeout_ms: u64) -> Turned {
+    let (ended, is_spoilt) = match end {
+        TurnEnd::Returned(Ok(Outcome::Ack { output })) => {
+            return Turned { ended: Ended::Acked, output, is_spoilt: false };
+        }
+        TurnEnd::Returned(Ok(Outcome::Nack(failure))) => (Ended::Failed(failure), false),
         TurnEnd::Returned(Ok(_)) => {
-            let failure = Failure::last("the connector reported an outcome that is not known here");
-            (Ended::Failed(failure), None, false)
+            let error = "the connector reported an outcome that is not known here";
+            (Ended::Failed(Failure::last(error)), false)
         }
         TurnEnd::Returned(Err(error)) if error.is_transient() => {
-            (Ended::Failed(Failure::transient(error.to_string())), None, true)
+            (Ended::Failed(Failure::transient(error.to_string())), true)
         }
-        TurnEnd::Returned(Err(error)) => (Ended::CannotRun(error.to_string()), None, true),
+        TurnEnd::Returned(Err(error)) => (Ended::CannotRun(error.to_string()), true),
         TurnEnd::Panicked(text) => {
-            (Ended::Failed(Failure::transient(format!("the handler panicked: {text}"))), None, true)
+            (Ended::Failed(Failure::transient(format!("the handler panicked: {text}"))), true)
         }
-        TurnEnd::TimedOut => (
-            Ended::Failed(Failure::transient(format!("timed out after {timeout_ms} ms"))),
-            None,
-            true,
-        ),
-        TurnEnd::Cut => (Ended::Cut, None, true),
-    }
-}
-
-/// Decides what follows, and passes on what comes of it. Answers the verdict, whether the session
-/// ended by itself, and the session if it is kept.
-async fn conclude(
-    run: &Arc<Run>,
-    agent: &Agent,
-    host: &AttemptHost,
-    out: &mut HandOut,
-    turned: Turned,
-    (now, handling): (Timestamp, Duration),
-) -> (Verdict, bool, Spare) {
-    let Turned { ended, output, session_ended, session, is_spoilt } = turned;
-    let about = Circumstances {
-        attempt: out.attempt,
-        max_retries: agent.entry.config.max_retries,
-        deadline: out.delivery.deadline(),
-        is_retired: agent.entry.is_gone(),
-        now,
-        retry: &run.options.retry,
+        TurnEnd::TimedOut => {
+            (Ended::Failed(Failure::transient(format!("timed out after {timeout_ms} ms"))), true)
+        }
+        TurnEnd::Cut => (Ended::Cut, true),
     };
-    let verdict = verdict(ended, &about, &mut || run.inner.random());
-    let gives_up = matches!(verdict, Verdict::GiveUp { .. });
-    // The next attempt starts only after nothing of this session is left.
-    let restarts = session_ended && restarts_always(agent);
-    // After a cut the run may have put its sessions away already.
-    let is_last = gives_up || about.is_retired || run.cut.is_cancelled();
-    let kept = match session {
-        Some(session) if is_spoilt || is_last => {
-            session.close().await;
-            None
-        }
-        session => session,
-    };
-    match &verdict {
-        Verdict::Ack => pass_on(run, agent, host, out, output, handling).await,
-        Verdict::Retry { at, error } => {
-            run.inner.metrics.errors.bump();
-            out.delivery.note_attempt(AttemptError::new(out.attempt, error.clone(), now));
-            tell_retry(run, agent, out, error, *at);
-        }
-        Verdict::PutBack => run.inner.bus.events().emit(Severity::Debug, || EventKind::PutBack {
-            agent: agent.entry.id,
-            message: out.delivery.id(),
-        }),
-        Verdict::GiveUp { reason, error, .. } => {
-            if let Some(error) = error {
-                run.inner.metrics.errors.bump();
-                out.delivery.note_attempt(AttemptError::new(out.attempt, error.clone(), now));
-            }
-            give_up(run, host, &out.delivery, reason.clone()).await;
-        }
-    }
-    (verdict, restarts, kept)
-}
-
-fn restarts_always(agent: &Agent) -> bool {
-    agent.entry.config.restart == orch_core::RestartPolicy::Always
+    Turned::without_output(ended, is_spoilt)
 }
 
 /// Tells what became of the agent.
@@ -311,54 +369,6 @@ pub(crate) fn tell_status(run: &Run, entry: &Entry, status: impl FnOnce() -> Age
     run.inner.bus.events().emit(Severity::Debug, changed);
 }
 
-/// Passes the answer to whoever asked, or along the flow, before the message is settled: a run
-/// never looks complete while an answer is on its way.
-async fn pass_on(
-    run: &Arc<Run>,
-    agent: &Agent,
-    host: &AttemptHost,
-    out: &HandOut,
-    output: Option<Content>,
-    handling: Duration,
-) {
-    let message = &*out.delivery;
-    let bus = &run.inner.bus;
-    counts(run).handled(1);
-    agent.entry.messages.bump();
-    bus.events().emit(Severity::Debug, || EventKind::Settled {
-        agent: agent.entry.id,
-        message: message.id(),
-        attempt: out.attempt,
-        output: output.clone(),
-        usage: host.usage(),
-        handling_ms: u64::try_from(handling.as_millis()).unwrap_or(u64::MAX),
-    });
-    if let Some(router) = &run.options.router {
-        let agent = agent.entry.id;
-        let route = || router.settled(agent, message, output.as_ref());
-        send_routed(run, host, routed(route)).await;
-    }
-    match output {
-        Some(output) => drop(bus.answer(message.id(), output)),
-        None => drop(bus.fail_question(message.id(), QuestionFailure::NoAnswer(message.to()))),
-    }
-}
-
-/// Makes a dead letter of a message, and tells everybody who waits for it.
-async fn give_up(
-    run: &Arc<Run>,
-    host: &AttemptHost,
-    delivery: &Delivery,
-    reason: DeadLetterReason,
-) {
-    let letter = DeadLetter::new(AgentMessage::clone(delivery), reason, run.now())
-        .with_attempts(delivery.attempts().to_vec());
-    run.inner.keep_letter(letter.clone());
-    if let Some(router) = &run.options.router {
-        send_routed(run, host, routed(|| router.given_up(&letter))).await;
-    }
-}
-
 async fn send_routed(run: &Arc<Run>, host: &AttemptHost, messages: Vec<AgentMessage>) {
     // What a refused message makes the router send is sent as well: a queue, not a recursion.
     let mut messages = std::collections::VecDeque::from(messages);
@@ -377,7 +387,7 @@ async fn send_routed(run: &Arc<Run>, host: &AttemptHost, messages: Vec<AgentMess
     }
 }
 
-fn tell_retry(run: &Run, agent: &Agent, out: &HandOut, error: &str, retry_at: Timestamp) {
+fn tell_retry(run: &Run, agent: &Agent, out: &HandOut<'_>, error: &str, retry_at: Timestamp) {
     run.inner.bus.events().emit(Severity::Warn, || EventKind::RetryScheduled {
         agent: agent.entry.id,
         message: out.delivery.id(),
@@ -389,24 +399,44 @@ fn tell_retry(run: &Run, agent: &Agent, out: &HandOut, error: &str, retry_at: Ti
 
 /// An attempt that is dropped before it is settled: a panic outside of the handler, or the end of
 /// the tokio runtime. Its delivery puts itself back; the agent must not take it again and again.
-struct Abandoned {
-    turn: Arc<Turn<AttemptHost>>,
+struct Abandoned<'a> {
+    run: &'a Arc<Run>,
+    agent: &'a Arc<Agent>,
+    /// Invariant: `Some` until it is settled.
+    turn: Option<Arc<Turn<AttemptHost>>>,
     slot: Option<Slot>,
     /// Whether the turn has left nothing behind in the host, and nobody else knows it.
     is_left_as_new: bool,
-    armed: bool,
 }
 
-impl Abandoned {
+impl<'a> Abandoned<'a> {
+    fn begin(
+        run: &'a Arc<Run>,
+        agent: &'a Arc<Agent>,
+        out: &HandOut<'_>,
+        kept: Option<Arc<Turn<AttemptHost>>>,
+        slot: Option<Slot>,
+    ) -> Self {
+        let turn = Some(turn_for(run, agent, out, kept));
+        let guard = Self { run, agent, turn, slot, is_left_as_new: false };
+        begin(run, agent, out);
+        guard
+    }
+
+    fn turn(&self) -> &Arc<Turn<AttemptHost>> {
+        self.turn.as_ref().expect("it has its turn until it is settled")
+    }
+
     fn host(&self) -> &AttemptHost {
-        self.turn.host()
+        self.turn().host()
     }
 
     fn end_turn(&mut self) {
         // Whatever the router says is sent in the name of a turn that is over.
-        let may_be_new = self.host().run.options.router.is_none();
-        let sole = if may_be_new { Arc::get_mut(&mut self.turn) } else { None };
-        self.is_left_as_new = sole.is_some_and(|turn| turn.host().is_as_new());
+        if self.run.options.router.is_none() {
+            let sole = self.turn.as_mut().and_then(Arc::get_mut);
+            self.is_left_as_new = sole.is_some_and(|turn| turn.host().is_as_new());
+        }
         if !self.is_left_as_new {
             self.host().end_turn();
         }
@@ -418,21 +448,27 @@ impl Abandoned {
             self.slot.take().into_iter().for_each(Slot::forget);
         }
     }
+
+    /// It is settled; answers its slot, and its turn if another attempt can use it.
+    fn end(&mut self) -> (Option<Slot>, Option<Arc<Turn<AttemptHost>>>) {
+        let turn = self.turn.take();
+        (self.slot.take(), turn.filter(|_| self.is_left_as_new))
+    }
 }
 
-impl Drop for Abandoned {
+impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
-        if !self.armed {
+        if self.turn.is_none() {
             return;
         }
         self.host().end_turn();
         self.is_left_as_new = false;
         self.look_for_slot();
         drop(self.slot.take());
-        let run = &self.host().run;
-        let fate = run.abandon(&self.host().agent);
+        let Self { run, agent, .. } = *self;
+        let fate = run.abandon(agent);
         // An observer that panicked is the likeliest reason to be here, and must not do so again.
-        let tell = || tell_fate(run, &self.host().agent.entry, fate);
+        let tell = || tell_fate(run, &agent.entry, fate);
         let _ = catch_unwind(AssertUnwindSafe(tell));
         run.pool.attachment.wake();
     }

@@ -25,7 +25,8 @@ use crate::{family, permission};
 #[derive(Debug)]
 pub(crate) struct AttemptHost {
     pub(crate) run: Arc<Run>,
-    pub(crate) agent: Arc<Agent>,
+    /// Where its agent is in the run's table.
+    agent: usize,
     cause: Cause,
     urgency: MessagePriority,
     round: u64,
@@ -36,7 +37,7 @@ pub(crate) struct AttemptHost {
 
 impl AttemptHost {
     /// Of an attempt that holds its slot.
-    pub(crate) fn new(run: Arc<Run>, agent: Arc<Agent>, out: &HandOut) -> Self {
+    pub(crate) fn new(run: Arc<Run>, agent: usize, out: &HandOut<'_>) -> Self {
         let slot = Arc::new(SlotHolder::new(run.pool.clone()));
         Self {
             run,
@@ -52,10 +53,8 @@ impl AttemptHost {
 
     /// Serves another attempt, of this or another agent. The former one's host was
     /// [as new](Self::is_as_new).
-    pub(crate) fn renew(&mut self, agent: &Arc<Agent>, out: &HandOut) {
-        if !Arc::ptr_eq(&self.agent, agent) {
-            self.agent = agent.clone();
-        }
+    pub(crate) fn renew(&mut self, agent: usize, out: &HandOut<'_>) {
+        self.agent = agent;
         self.cause = Cause::from(&*out.delivery);
         self.urgency = out.delivery.priority();
         self.round = out.round;
@@ -82,8 +81,12 @@ impl AttemptHost {
         *self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn agent(&self) -> &Arc<Agent> {
+        self.run.agents.get(self.agent).expect("an agent of a run stays in its table")
+    }
+
     fn id(&self) -> AgentId {
-        self.agent.entry.id
+        self.agent().entry.id
     }
 
     /// The message as it leaves: in this agent's name, a consequence of what is handled.
@@ -164,7 +167,7 @@ impl AttemptHost {
     ) -> Result<Content, HostError> {
         self.check()?;
         let to = question.to();
-        if to == self.id() && self.agent.entry.config.concurrency <= 1 {
+        if to == self.id() && self.agent().entry.config.concurrency <= 1 {
             return Err(not_answered("an agent that asks itself would wait for ever", false));
         }
         let mut question = self.sign(question);
@@ -213,7 +216,7 @@ struct Waits<'a> {
 
 impl<'a> Waits<'a> {
     fn begin(host: &'a AttemptHost) -> Self {
-        let entry = &host.agent.entry;
+        let entry = &host.agent().entry;
         if host.slot.begin_wait(|| entry.set_status(&AgentStatus::Waiting)) {
             tell_status(&host.run, entry, || AgentStatus::Waiting);
         }
@@ -233,7 +236,7 @@ impl Drop for Waits<'_> {
     /// A handler that drops a wait goes on without a slot until one is free.
     fn drop(&mut self) {
         self.end();
-        let (run, entry) = (&self.host.run, &self.host.agent.entry);
+        let (run, entry) = (&self.host.run, &self.host.agent().entry);
         // Under the lock, so that it does not come after the end of the attempt.
         if self.host.slot.if_it_goes_on(|| entry.set_status(&AgentStatus::Processing)) {
             tell_status(run, entry, || AgentStatus::Processing);
@@ -247,7 +250,7 @@ impl Host for AttemptHost {
     }
 
     fn send_priority(&self) -> MessagePriority {
-        self.agent.entry.config.send_priority
+        self.agent().entry.config.send_priority
     }
 
     fn find(&self, name: &str) -> Option<AgentId> {
@@ -310,8 +313,12 @@ impl Host for AttemptHost {
     fn spawn(&self, config: AgentConfig) -> BoxFuture<'_, Result<AgentId, HostError>> {
         Box::pin(async move {
             self.check()?;
-            let made =
-                family::spawn(&self.run.inner, &self.run.options, config, Some(&self.agent.entry));
+            let made = family::spawn(
+                &self.run.inner,
+                &self.run.options,
+                config,
+                Some(&self.agent().entry),
+            );
             made.map_err(|error| match error {
                 SpawnError::CannotRun(error) => HostError::CannotRun(error),
                 error => HostError::NotAllowed { error: error.to_string() },
@@ -347,7 +354,7 @@ impl Host for AttemptHost {
             return;
         }
         *self.usage.lock().unwrap_or_else(PoisonError::into_inner) += usage;
-        self.agent.entry.add_usage(usage);
+        self.agent().entry.add_usage(usage);
         self.run.inner.metrics.add_usage(usage);
         let agent = self.id();
         let reported = || EventKind::UsageReported { agent, usage };

@@ -125,15 +125,18 @@ pub(crate) async fn decide(host: &AttemptHost, call: ToolCall) -> Decision {
         decision => decision,
     };
     let severity = if decision.is_allowed() { Severity::Debug } else { Severity::Info };
-    let decided =
-        || EventKind::ToolDecided { agent: host.agent.entry.id, call, decision: decision.clone() };
+    let decided = || EventKind::ToolDecided {
+        agent: host.agent().entry.id,
+        call,
+        decision: decision.clone(),
+    };
     host.run.inner.bus.events().emit(severity, decided);
     decision
 }
 
 fn judge(host: &AttemptHost, call: &ToolCall, is_approved: bool) -> Decision {
     // An error denies.
-    let cwd = match working_folder(&host.agent.entry.config) {
+    let cwd = match working_folder(&host.agent().entry.config) {
         Ok(cwd) => cwd,
         Err(error) => return Decision::deny(format!("the agent's folder is unknown: {error}")),
     };
@@ -141,7 +144,7 @@ fn judge(host: &AttemptHost, call: &ToolCall, is_approved: bool) -> Decision {
         Ok(paths) => paths,
         Err(error) => return Decision::deny(format!("failed to resolve a path: {error}")),
     };
-    let (now, agent) = (host.run.now(), host.agent.entry.id);
+    let (now, agent) = (host.run.now(), host.agent().entry.id);
     let mut policy = host.run.inner.policy();
     match is_approved {
         true => policy.granted(now, agent, call, &paths),
@@ -162,7 +165,7 @@ async fn ask_a_person(host: &AttemptHost, call: &ToolCall, reason: &str) -> Deci
     };
     let approval = Approval {
         id: ApprovalId::new(),
-        agent: host.agent.entry.id,
+        agent: host.agent().entry.id,
         call: call.clone(),
         call_hash: hash_of(call),
         expires_at: host.run.now().after(wait),
@@ -173,7 +176,7 @@ async fn ask_a_person(host: &AttemptHost, call: &ToolCall, reason: &str) -> Deci
     let answered = inner.approvals.ask(approval);
     inner.bus.events().emit(Severity::Info, || EventKind::ApprovalAsked {
         approval: id,
-        agent: host.agent.entry.id,
+        agent: host.agent().entry.id,
         call: call.clone(),
     });
     match host.waiting_in_turn(timeout(wait, answered)).await {

@@ -71,8 +71,10 @@ pub(crate) struct Run {
     pub(crate) signal: Notify,
     /// Cancelled when the run begins to stop.
     pub(crate) stopping: CancellationToken,
-    /// Cancelled when handlers in flight are to be cut off.
+    /// Cancelled when handlers in flight are to be cut off, by [`cut_all`](Self::cut_all).
     pub(crate) cut: CancellationToken,
+    /// Whether it is: the token takes a lock to answer that, and is asked for each message.
+    is_cut: AtomicBool,
     /// Workers and attempts.
     pub(crate) tasks: TaskTracker,
     report: watch::Sender<Option<StopReport>>,
@@ -111,6 +113,7 @@ impl Run {
             signal: Notify::new(),
             stopping: CancellationToken::new(),
             cut: CancellationToken::new(),
+            is_cut: AtomicBool::new(false),
             tasks: TaskTracker::new(),
             report: watch::Sender::new(None),
             is_let_go: AtomicBool::new(false),
@@ -189,7 +192,18 @@ impl Run {
     /// Cuts off what is in flight, and ends the run.
     pub(crate) fn cut_off(&self, reason: StopReason) {
         self.stop_for(reason);
+        self.cut_all();
+    }
+
+    /// Cuts off what is in flight.
+    pub(crate) fn cut_all(&self) {
+        // Release: whoever sees it sees why. Before the token, which wakes those who ask this next.
+        self.is_cut.store(true, Ordering::Release);
         self.cut.cancel();
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Acquire)
     }
 
     /// Returns when the run has ended and everything of it is put away.
@@ -235,7 +249,7 @@ impl Run {
             let grace_ends = match &phase {
                 Phase::Ended(reason) => return reason.clone(),
                 Phase::Running => None,
-                Phase::Draining(_) if self.cut.is_cancelled() => return self.after_cut().await,
+                Phase::Draining(_) if self.is_cut() => return self.after_cut().await,
                 Phase::Draining(_) => {
                     let since = *drains_since.get_or_insert_with(Instant::now);
                     since.checked_add(self.options.stop.grace)
@@ -250,7 +264,7 @@ impl Run {
                     self.time_guard_tripped();
                     self.cut_off(StopReason::MaxExecutionTime);
                 }
-                () = at(grace_ends) => self.cut.cancel(),
+                () = at(grace_ends) => self.cut_all(),
                 () = at(timer), if grace_ends.is_none() => self.fire_timers(),
             }
         }
@@ -281,7 +295,7 @@ impl Run {
     /// Puts back what waits between attempts, closes sessions, and leaves every mailbox as the next
     /// scheduler expects it.
     async fn put_away(&self, reason: StopReason) -> StopReport {
-        self.cut.cancel();
+        self.cut_all();
         self.tasks.close();
         let agents: Vec<_> = self.agents.iter().cloned().collect();
         let (deliveries, mailboxes) = self.clear();
@@ -342,7 +356,7 @@ impl Drop for Cleanup<'_> {
         if run.is_finished() {
             return;
         }
-        run.cut.cancel();
+        run.cut_all();
         run.tasks.close();
         run.end(&mut run.lock(), StopReason::ManualStop);
         let (deliveries, mailboxes) = run.clear();

@@ -28,7 +28,7 @@ use orch_core::{
 };
 use orch_policy::Restarts;
 
-use crate::agent_state::{Agent, AgentState, Parked, Taken};
+use crate::agent_state::{Agent, AgentState, Held, Parked, Taken};
 use crate::guards::Admit;
 use crate::metrics::saturate;
 use crate::pool::{Order, Waiting};
@@ -66,9 +66,13 @@ pub(crate) struct Met {
 }
 
 /// What is done after an agent's lock, because it takes another lock, or calls code that is not ours.
+/// For nearly every message nothing, so that costs nothing.
 #[derive(Debug, Default)]
 #[must_use]
-struct After {
+struct After(Option<Box<Rest>>);
+
+#[derive(Debug, Default)]
+struct Rest {
     /// Deliveries that go back into their mailboxes.
     put_back: Vec<Delivery>,
     /// Guards that tripped.
@@ -77,10 +81,16 @@ struct After {
     stop: Option<StopReason>,
 }
 
+impl After {
+    fn rest(&mut self) -> &mut Rest {
+        self.0.get_or_insert_default()
+    }
+}
+
 /// A message on its way into a handler.
 #[derive(Debug)]
-pub(crate) struct HandOut {
-    pub(crate) delivery: Delivery,
+pub(crate) struct HandOut<'a> {
+    pub(crate) delivery: Held<'a>,
     pub(crate) state: DeliveryState,
     pub(crate) attempt: u32,
     pub(crate) round: u64,
@@ -93,9 +103,9 @@ pub(crate) struct HandOut {
 
 /// What an activation does next.
 #[derive(Debug)]
-pub(crate) enum Next {
+pub(crate) enum Next<'a> {
     /// It handles this message.
-    HandOut(HandOut, Spare),
+    HandOut(HandOut<'a>, Spare),
     /// It ends, and leaves messages of this urgency to another activation.
     Again(MessagePriority),
     /// It ends.
@@ -140,8 +150,8 @@ impl Run {
                 };
                 let id = entry.id;
                 let restarts = Restarts::new(self.options.intensity);
-                let agent = Arc::new(Agent::new(entry, mailbox.clone(), restarts));
-                let index = self.agents.push(agent);
+                let agent = |index| Arc::new(Agent::new(index, entry, mailbox.clone(), restarts));
+                let index = self.agents.push_with(agent);
                 met.index.insert(id, index);
                 index
             }
@@ -152,13 +162,13 @@ impl Run {
 
     /// The next message of an agent, if it may take one; else the agent is let go of, or left to
     /// another activation.
-    fn hand_out(
+    fn hand_out<'a>(
         &self,
-        agent: &Agent,
+        agent: &'a Agent,
         state: &mut AgentState,
         now: Timestamp,
         after: &mut After,
-    ) -> Next {
+    ) -> Next<'a> {
         loop {
             // While the run stops, an agent is just left; the end announces it again.
             if !self.is_running() {
@@ -185,7 +195,7 @@ impl Run {
     }
 
     /// The first message of an activation.
-    pub(crate) fn first(&self, agent: &Agent, now: Timestamp) -> Next {
+    pub(crate) fn first<'a>(&self, agent: &'a Agent, now: Timestamp) -> Next<'a> {
         // Nothing is announced of an agent that is being run; letting go of it changes that.
         let _ = agent.mailbox.claim();
         let mut after = After::default();
@@ -202,8 +212,16 @@ impl Run {
         next
     }
 
+    #[inline]
     fn after_the_lock(&self, after: After) {
-        let After { put_back, tripped, stop } = after;
+        if let Some(rest) = after.0 {
+            self.do_after_the_lock(*rest);
+        }
+    }
+
+    #[cold]
+    fn do_after_the_lock(&self, rest: Rest) {
+        let Rest { put_back, tripped, stop } = rest;
         if let Some(reason) = stop {
             self.stop_for(reason);
         }
@@ -213,14 +231,14 @@ impl Run {
         }
     }
 
-    fn begin(
+    fn begin<'a>(
         &self,
         agent: &Agent,
         state: &mut AgentState,
-        delivery: Delivery,
+        delivery: Held<'a>,
         now: Timestamp,
         after: &mut After,
-    ) -> Option<HandOut> {
+    ) -> Option<HandOut<'a>> {
         // Attempts that failed before it was put back count; those that were cut off do not.
         let attempt = saturate(delivery.attempts().len() as u64).saturating_add(1);
         let accepted = DeliveryState::Queued { attempt, ready_at: Timestamp::default() };
@@ -234,20 +252,20 @@ impl Run {
         match self.guards.admit(&mut state.counts, delivery.origin()) {
             Admit::HandOut { round } => Some(out(agent, delivery, accepted, round, now)),
             Admit::AboveIterations { round } => {
-                state.capped.push(delivery);
+                state.capped.push(delivery.into_owned());
                 if !self.is_capped.swap(true, Ordering::AcqRel) {
                     let limit = self.guards.limit().max_iterations.into();
-                    after.tripped.push(tripped("max_iterations", round, limit, None));
+                    after.rest().tripped.push(tripped("max_iterations", round, limit, None));
                 }
                 None
             }
             Admit::TooManyMessages { count } => {
                 let agent_id = agent.entry.id;
-                after.put_back.push(delivery);
+                after.rest().put_back.push(delivery.into_owned());
                 let guard = "max_messages_per_agent";
-                after.tripped.push(tripped(guard, count + 1, count, Some(agent_id)));
+                after.rest().tripped.push(tripped(guard, count + 1, count, Some(agent_id)));
                 let count = saturate(count);
-                after.stop = Some(StopReason::MaxMessagesPerAgent { agent_id, count });
+                after.rest().stop = Some(StopReason::MaxMessagesPerAgent { agent_id, count });
                 // The stop is made after the lock; nothing more is taken until then.
                 self.stop_handing_out();
                 None
@@ -299,20 +317,21 @@ impl Run {
     }
 }
 
-fn begin_again(agent: &Agent, parked: Parked, now: Timestamp) -> HandOut {
+fn begin_again(agent: &Agent, parked: Parked, now: Timestamp) -> HandOut<'_> {
     let Parked { delivery, state, due: _, round } = parked;
+    let delivery = delivery.borrowed(&agent.mailbox);
     // It may have waited for a slot since its backoff was over.
     let is_expired = delivery.is_expired(now);
     HandOut { is_expired, ..out(agent, delivery, state, round, now) }
 }
 
-fn out(
+fn out<'a>(
     agent: &Agent,
-    delivery: Delivery,
+    delivery: Held<'a>,
     state: DeliveryState,
     round: u64,
     now: Timestamp,
-) -> HandOut {
+) -> HandOut<'a> {
     let deadline = match agent.entry.config.timeout_ms {
         u64::MAX => Timestamp::NEVER,
         millis => now.after(std::time::Duration::from_millis(millis)),

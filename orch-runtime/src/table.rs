@@ -29,11 +29,16 @@ impl<T> Default for Table<T> {
 impl<T> Table<T> {
     /// Adds `value`, and answers its index.
     pub(crate) fn push(&self, value: T) -> usize {
+        self.push_with(|_| value)
+    }
+
+    /// Adds what `make` makes of its index, and answers that.
+    pub(crate) fn push_with(&self, make: impl FnOnce(usize) -> T) -> usize {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
         let (block, place) = place_of(index);
         let places = self.blocks[block]
             .get_or_init(|| (0..FIRST << block).map(|_| OnceLock::new()).collect());
-        let set = places[place].set(value);
+        let set = places[place].set(make(index));
         debug_assert!(set.is_ok(), "an index is given out once");
         index
     }

@@ -10,6 +10,11 @@ pub(crate) use loom::sync::{Mutex, MutexGuard};
 
 pub(crate) use super::modelled::{Notify, OnceBox};
 
+/// Loom takes `SeqCst` for acquire and release, but for fences.
+pub(crate) fn meet() {
+    atomic::fence(Ordering::SeqCst);
+}
+
 /// None: that the sender goes on meanwhile is one of the orders that loom tries anyway.
 pub(crate) const SPINS: u32 = 0;
 

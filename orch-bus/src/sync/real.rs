@@ -6,6 +6,10 @@ pub(crate) use std::sync::{Mutex, MutexGuard};
 pub(crate) use once_cell::race::OnceBox;
 pub(crate) use tokio::sync::Notify;
 
+/// Stands between a step that others meet and the look for theirs. Nothing is needed: both are
+/// `SeqCst`, and so are theirs.
+pub(crate) const fn meet() {}
+
 /// How often a receiver looks again for what a sender is about to write, before it looks elsewhere.
 pub(crate) const SPINS: u32 = 8;
 

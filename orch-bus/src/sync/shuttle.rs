@@ -5,6 +5,9 @@ pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 
 pub(crate) use super::modelled::{Notify, OnceBox};
 
+/// Nothing: all steps under shuttle have one order.
+pub(crate) const fn meet() {}
+
 /// None: that the sender goes on meanwhile is one of the orders that shuttle tries anyway.
 pub(crate) const SPINS: u32 = 0;
 

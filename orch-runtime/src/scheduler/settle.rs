@@ -7,31 +7,31 @@ use orch_core::{
 use orch_policy::RestartDecision;
 
 use super::{After, Next, Spare};
-use crate::agent_state::{Agent, AgentState, Parked, Stage};
+use crate::agent_state::{Agent, AgentState, Held, Parked, Stage};
 use crate::options::FailurePolicy;
 use crate::run::Run;
 use crate::verdict::{AgentFails, Verdict};
 
 /// An attempt that ended, and what was decided about it.
 #[derive(Debug)]
-pub(crate) struct Settling {
-    pub(crate) delivery: Delivery,
+pub(crate) struct Settling<'a> {
+    pub(crate) delivery: Held<'a>,
     pub(crate) state: DeliveryState,
     pub(crate) round: u64,
     pub(crate) verdict: Verdict,
-    /// Whether its session ended by itself although nothing failed.
-    pub(crate) session_ended: bool,
+    /// Whether its session ended by itself, and the agent is restarted although nothing failed.
+    pub(crate) restarts: bool,
     /// A session for the next attempt.
     pub(crate) session: Spare,
 }
 
 /// What settling an attempt changed, and what comes next.
 #[derive(Debug)]
-pub(crate) struct Settled {
+pub(crate) struct Settled<'a> {
     pub(crate) fate: AgentFate,
     /// Whether the agent has become idle.
     pub(crate) is_idle: bool,
-    pub(crate) next: Next,
+    pub(crate) next: Next<'a>,
 }
 
 /// What settling an attempt meant for its agent.
@@ -45,15 +45,14 @@ pub(crate) enum AgentFate {
 impl Run {
     /// Ends an attempt: the message goes where the verdict says, and the agent may take its next one,
     /// which is the answer if the activation goes on.
-    pub(crate) fn settle(
+    pub(crate) fn settle<'a>(
         &self,
-        agent: &Agent,
-        settling: Settling,
+        agent: &'a Agent,
+        settling: Settling<'_>,
         goes_on: bool,
         now: Timestamp,
-    ) -> Settled {
-        let Settling { delivery, state: of_delivery, round, verdict, session_ended, session } =
-            settling;
+    ) -> Settled<'a> {
+        let Settling { delivery, state: of_delivery, round, verdict, restarts, session } = settling;
         // What goes for good goes before the lock, and what comes back before the agent is free.
         let kept = match verdict {
             Verdict::Ack | Verdict::GiveUp { .. } => {
@@ -64,7 +63,7 @@ impl Run {
                 delivery.put_back();
                 None
             }
-            Verdict::Retry { .. } => Some(delivery),
+            Verdict::Retry { .. } => Some(delivery.into_owned()),
         };
         let mut after = After::default();
         let mut timer = None;
@@ -75,7 +74,7 @@ impl Run {
         let fate = match verdict {
             Verdict::Ack => {
                 of_delivery.apply(DeliveryEvent::Ack).expect(legal);
-                if session_ended {
+                if restarts {
                     self.supervise_restart(agent, &mut state, now, &mut after)
                 } else {
                     AgentFate::GoesOn
@@ -112,14 +111,14 @@ impl Run {
 
     /// What an activation does next. After the end nobody schedules here any more, and a mailbox is
     /// left as it was put away.
-    fn after_one(
+    fn after_one<'a>(
         &self,
-        agent: &Agent,
+        agent: &'a Agent,
         state: &mut AgentState,
         goes_on: bool,
         now: Timestamp,
         after: &mut After,
-    ) -> Next {
+    ) -> Next<'a> {
         if self.has_ended() {
             return Next::Rest;
         }
@@ -134,7 +133,7 @@ impl Run {
     /// nothing any more, or the run has ended, nobody would ever look at it here: it goes back.
     fn park(&self, state: &mut AgentState, parked: Parked, after: &mut After) -> Option<Timestamp> {
         if self.has_ended() || state.stage != Stage::Active {
-            after.put_back.push(parked.delivery);
+            after.rest().put_back.push(parked.delivery);
             return None;
         }
         let due = parked.due;
@@ -143,8 +142,7 @@ impl Run {
     }
 
     fn set_timer(&self, agent: &Agent, at: Timestamp) {
-        let index = self.met().index.get(&agent.entry.id).copied();
-        self.lock().timers.extend(index.map(|index| (at, index)));
+        self.lock().timers.insert((at, agent.index));
         // The driver sleeps until the first timer.
         self.signal.notify_one();
     }
@@ -213,9 +211,8 @@ impl Run {
     fn note_fate(&self, agent: &Agent, fate: &AgentFate) {
         let AgentFate::Failed { error } = fate else { return };
         let agent_id = agent.entry.id;
-        let index = self.met().index.get(&agent_id).copied();
         let mut core = self.lock();
-        core.timers.retain(|(_, of)| Some(*of) != index);
+        core.timers.retain(|(_, of)| *of != agent.index);
         core.failed.push((agent_id, error.clone()));
         drop(core);
         self.inner.registry.note_failed(agent_id);
@@ -252,6 +249,6 @@ fn fail(agent: &Agent, state: &mut AgentState, error: String, after: &mut After)
     state.stage = Stage::Failed;
     agent.entry.set_status(&AgentStatus::Failed { reason: error.clone() });
     // What waits between attempts of a failed agent waits in its mailbox.
-    after.put_back.extend(state.parked.drain(..).map(|parked| parked.delivery));
+    after.rest().put_back.extend(state.parked.drain(..).map(|parked| parked.delivery));
     AgentFate::Failed { error }
 }
