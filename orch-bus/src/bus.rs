@@ -12,7 +12,7 @@ use crate::ask::{QuestionFailure, Questions};
 use crate::dead_letters::{DeadLetters, ResendError};
 use crate::error::SendError;
 use crate::home::{BusLimits, Home};
-use crate::mailbox::{Announce, Mailbox};
+use crate::mailbox::Mailbox;
 use crate::ready::{Attachment, note_address, take_address};
 
 /// Routes messages to mailboxes by agent id.
@@ -228,9 +228,8 @@ impl MessageBus {
     /// another one has it.
     ///
     /// Mailboxes in which something waits are announced, in the order in which it came. Only they are
-    /// looked at: a start costs nothing for those that are idle. For that, a scheduler leaves each
-    /// mailbox that it changed with [`Announce::Every`], and [announces it if something
-    /// waits](Mailbox::announce_if_waiting).
+    /// looked at: a start costs nothing for those that are idle. For that, a scheduler
+    /// [leaves](Mailbox::leave) each mailbox that it changed.
     #[must_use]
     pub fn attach(&self) -> Option<Attachment> {
         if !self.home.ready.try_attach() {
@@ -238,8 +237,7 @@ impl MessageBus {
         }
         let attachment = Attachment::new(self.home.clone());
         for mailbox in self.home.ready.take_waiting() {
-            mailbox.announce(Announce::Every);
-            mailbox.announce_if_waiting();
+            mailbox.leave();
         }
         Some(attachment)
     }

@@ -314,6 +314,20 @@ impl Mailbox {
         meet();
     }
 
+    /// For schedulers: leaves this mailbox as the next scheduler expects it: each arrival announces it, and
+    /// what waits is announced now. Not if a worker has [claimed](Self::claim) it, who looks at it again
+    /// before it lets go.
+    pub fn leave(self: &Arc<Self>) {
+        let change = |signal: u64| {
+            let rest = signal & !Signal::LEVEL;
+            (signal & Signal::CLAIMED == 0).then(|| rest.wrapping_add(Signal::EPOCH))
+        };
+        if self.signal.fetch_update(Ordering::SeqCst, Ordering::SeqCst, change).is_ok() {
+            meet();
+            self.announce_if_waiting();
+        }
+    }
+
     /// For schedulers: claims this mailbox for one worker, and lets no arrival announce it; false if
     /// another worker has it, who will look at it again before it lets go.
     #[must_use]

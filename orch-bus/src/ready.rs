@@ -8,7 +8,8 @@
 //! ```
 //!
 //! An announcement is a hint: there may be two for one mailbox, and the mailbox may be empty by the
-//! time it is looked at. Announcing is lock-free; waking somebody who sleeps is not.
+//! time it is looked at. Announcing to a scheduler is lock-free; waking somebody who sleeps is not, nor is
+//! announcing while there is no scheduler.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -99,18 +100,25 @@ impl At {
 /// The address of an agent, if this thread works for that bus and has it. To be
 /// [noted](note_address) again.
 pub(crate) fn take_address(home: &Arc<Home>, agent: AgentId) -> Option<Arc<Mailbox>> {
-    let at_its_desk = |at: &mut Option<At>| at.as_mut()?.book.take(home, agent);
-    AT.with_borrow_mut(at_its_desk)
+    let take = |at: &RefCell<Option<At>>| at.borrow_mut().as_mut()?.book.take(home, agent);
+    // A thread that is ending is at no desk.
+    AT.try_with(take).ok().flatten()
 }
 
 /// Keeps an address for the next message, if this thread works for its bus.
 pub(crate) fn note_address(mailbox: Arc<Mailbox>) {
-    let displaced = AT.with_borrow_mut(|at| match at {
-        Some(at) if at.is_of(&mailbox.home.ready) => at.book.note(mailbox),
-        _ => Some(mailbox),
-    });
-    // Not inside: it may be the last that knows its mailbox.
-    drop(displaced);
+    let mut mailbox = Some(mailbox);
+    let note = |at: &RefCell<Option<At>>| {
+        if let Some(at) = &mut *at.borrow_mut()
+            && let Some(mailbox) = mailbox.take_if(|it| at.is_of(&it.home.ready))
+        {
+            return at.book.note(mailbox);
+        }
+        None
+    };
+    // Dropped outside: it may be the last that knows its mailbox.
+    let displaced = AT.try_with(note);
+    drop((displaced, mailbox));
 }
 
 impl Ready {
@@ -127,7 +135,7 @@ impl Ready {
     }
 
     fn put_on_desk(&self, mailbox: &Arc<Mailbox>) -> OnDesk {
-        AT.with_borrow(|at| match at {
+        let put = |at: &RefCell<Option<At>>| match &*at.borrow() {
             Some(at) if at.is_of(self) && self.has_fresh.load(Ordering::Relaxed) => {
                 match at.desk.fresh.swap(Some(mailbox.clone())) {
                     None => OnDesk::Alone,
@@ -135,7 +143,9 @@ impl Ready {
                 }
             }
             _ => OnDesk::NoDesk,
-        })
+        };
+        // A thread that is ending may send too, and has no desk any more.
+        AT.try_with(put).unwrap_or(OnDesk::NoDesk)
     }
 
     fn announce_to_all(&self, mailbox: Arc<Mailbox>, priority: MessagePriority) {
@@ -393,6 +403,12 @@ impl Attachment {
         self.home.ready.idle.stop_searching();
     }
 
+    /// Whether somebody was [woken](Look::Woken) and has not found anything yet.
+    #[must_use]
+    pub fn is_searched(&self) -> bool {
+        self.home.ready.idle.word.load(Ordering::Relaxed) >= SEARCHER
+    }
+
     /// How many wait in [`look_or_wait`](Self::look_or_wait).
     #[must_use]
     pub fn n_asleep(&self) -> usize {
@@ -411,15 +427,14 @@ impl Attachment {
     }
 
     /// Gives the right back before the drop. What was announced and not taken, and what is on a
-    /// desk, is for the caller to announce again: [`Mailbox::announce_if_waiting`]. Using this
+    /// desk, is for the caller to [leave](Mailbox::leave) as the next scheduler expects it. Using this
     /// attachment afterwards does no harm, but takes from the next scheduler what it should be told.
     pub fn detach(&self) {
         if !self.detached.swap(true, Ordering::AcqRel) {
             let left = self.home.ready.announced.close();
             // They go to the set of those who wait for the next scheduler.
             for (mailbox, _) in left {
-                mailbox.announce(crate::Announce::Every);
-                mailbox.announce_if_waiting();
+                mailbox.leave();
             }
             self.home.ready.attached.store(false, Ordering::Release);
         }

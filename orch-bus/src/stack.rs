@@ -14,7 +14,10 @@
 //!
 //! The price is the turn: taking `n` values costs `n` steps at once.
 
-#![expect(unsafe_code, reason = "an intrusive stack: one allocation a message, none in advance")]
+#![expect(
+    unsafe_code,
+    reason = "an intrusive stack: one allocation an announcement, none in advance"
+)]
 
 use std::fmt;
 use std::marker::PhantomData;

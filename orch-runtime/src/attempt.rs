@@ -1,6 +1,5 @@
 //! One attempt at one message: open a session, take a turn, pass the answer on, settle.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +20,7 @@ use crate::registry::Entry;
 use crate::router::{REFUSALS_MAX, Router, refused, routed};
 use crate::run::Run;
 use crate::scheduler::{AgentFate, HandOut, Next, Settled, Settling, Spare};
-use crate::turn::{TurnEnd, within_limits};
+use crate::turn::{TurnEnd, whatever_observers_do, within_limits};
 use crate::verdict::{Circumstances, Ended, Verdict, verdict};
 use crate::worker::{self, BATCH, Done, Job};
 
@@ -49,13 +48,16 @@ pub(crate) async fn activate(run: &Arc<Run>, job: Job, keep: &mut Keep) -> Done 
         let mut attempt = Attempt { guard, out, session };
         let Turned { ended, output, is_spoilt } = attempt.take_turn().await;
         let handling = attempt.end_turn(keep, &mut time);
-        let restarts = ended == Ended::Acked && attempt.session_ended();
-        let verdict = attempt.judge(ended, time.now);
+        let is_acked = ended == Ended::Acked;
+        // What is to be tried again waits from now on, and not from a reading that is shared.
+        let now = if is_acked { time.now } else { run.now() };
+        let restarts = is_acked && attempt.session_ended();
+        let verdict = attempt.judge(ended, now);
         // The next attempt starts only after nothing of this session is left.
         if let Some(session) = attempt.session_to_close(&verdict, is_spoilt) {
             session.close().await;
         }
-        let letter = attempt.note(&verdict, output.as_ref(), (time.now, handling));
+        let letter = attempt.note(&verdict, output.as_ref(), (now, handling));
         if let Some(router) = &run.options.router {
             let said = attempt.routed(&**router, &verdict, output.as_ref(), letter);
             if !said.is_empty() {
@@ -74,9 +76,14 @@ pub(crate) async fn activate(run: &Arc<Run>, job: Job, keep: &mut Keep) -> Done 
         let Settled { fate, is_idle, next: follows } =
             run.settle(agent, settling, goes_on, time.now);
         (done.slot, keep.turn) = guard.end();
-        tell_fate(run, &agent.entry, fate);
-        if is_idle {
-            tell_status(run, &agent.entry, || AgentStatus::Idle);
+        if is_idle || fate != AgentFate::GoesOn {
+            // What comes next is in this hand alone.
+            whatever_observers_do(|| {
+                tell_fate(run, &agent.entry, fate);
+                if is_idle {
+                    tell_status(run, &agent.entry, || AgentStatus::Idle);
+                }
+            });
         }
         next = follows;
     }
@@ -468,8 +475,7 @@ impl Drop for Abandoned<'_> {
         let Self { run, agent, .. } = *self;
         let fate = run.abandon(agent);
         // An observer that panicked is the likeliest reason to be here, and must not do so again.
-        let tell = || tell_fate(run, &agent.entry, fate);
-        let _ = catch_unwind(AssertUnwindSafe(tell));
+        whatever_observers_do(|| tell_fate(run, &agent.entry, fate));
         run.pool.attachment.wake();
     }
 }

@@ -47,7 +47,7 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::pool::{Order, Pool, Waiting};
-use crate::run::{announce_again, n_workers};
+use crate::run::n_workers;
 use crate::table::Table;
 use crate::turn::text_of;
 use crate::worker::{self, BATCH, Done, Job, Work};
@@ -86,8 +86,15 @@ pub struct BareScheduler<B> {
 
 struct Shared<B> {
     bus: MessageBus,
-    /// Those that nobody runs now, by the slot of their mailbox.
-    behaviours: Table<AtomicCell<Option<Box<B>>>>,
+    /// By the slot of their mailbox.
+    agents: Table<Agent<B>>,
+}
+
+struct Agent<B> {
+    /// Kept, as the bus does not know it: what was sent must not be gone with its sender.
+    _mailbox: Arc<Mailbox>,
+    /// Unless somebody runs it now.
+    behaviour: AtomicCell<Option<Box<B>>>,
 }
 
 impl<B: Behaviour> Default for BareScheduler<B> {
@@ -101,13 +108,14 @@ impl<B: Behaviour> BareScheduler<B> {
     #[must_use]
     pub fn new() -> Self {
         let bus = MessageBus::with_limits(BusLimits::default().with_lane_capacity(u32::MAX));
-        Self { shared: Arc::new(Shared { bus, behaviours: Table::default() }) }
+        Self { shared: Arc::new(Shared { bus, agents: Table::default() }) }
     }
 
     /// Adds an agent, and answers its address.
     pub fn spawn(&self, behaviour: B) -> Arc<Mailbox> {
         let mailbox = self.shared.bus.unlisted_mailbox(AgentId::new());
-        let index = self.shared.behaviours.push(AtomicCell::new(Some(Box::new(behaviour))));
+        let behaviour = AtomicCell::new(Some(Box::new(behaviour)));
+        let index = self.shared.agents.push(Agent { _mailbox: mailbox.clone(), behaviour });
         mailbox.set_slot(index as u64);
         mailbox
     }
@@ -173,7 +181,7 @@ struct End<B: Behaviour>(Arc<BareRun<B>>);
 impl<B: Behaviour> Drop for End<B> {
     fn drop(&mut self) {
         self.0.end();
-        announce_again(self.0.pool.clear());
+        self.0.pool.clear().iter().for_each(Mailbox::leave);
         self.0.pool.attachment.detach();
     }
 }
@@ -208,12 +216,12 @@ impl<B: Behaviour> BareRun<B> {
         let Job { mailbox, slot } = job;
         let mut done = Done { mailbox, slot: Some(slot), again: None, n_messages: 0 };
         let mailbox = &done.mailbox;
-        let Some(cell) = self.shared.behaviours.get(mailbox.slot() as usize) else { return done };
+        let Some(agent) = self.shared.agents.get(mailbox.slot() as usize) else { return done };
         // Whoever has claimed it looks again before it lets go.
         if !mailbox.claim() {
             return done;
         }
-        let mut held = Held { cell, behaviour: None };
+        let mut held = Held { cell: &agent.behaviour, behaviour: None, claimed: Some(mailbox) };
         while let Some(delivery) = mailbox.checkout_or_rest_after(|| held.put_back()) {
             done.n_messages += 1;
             handle(held.get(), &delivery, Cx { mailbox }).await;
@@ -225,13 +233,15 @@ impl<B: Behaviour> BareRun<B> {
                 break;
             }
         }
+        held.claimed = None;
         drop(held);
         done
     }
 }
 
 async fn handle<B: Behaviour>(behaviour: &mut B, message: &AgentMessage, cx: Cx<'_>) {
-    let mut work = pin!(behaviour.handle(message, cx));
+    // Within another future, so that it is dropped where its panics are caught.
+    let mut work = pin!(async { behaviour.handle(message, cx).await });
     let caught = |cx: &mut Context<'_>| catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)));
     let mut caught = caught;
     if let Err(panic) = poll_fn(|cx| match caught(cx) {
@@ -240,7 +250,7 @@ async fn handle<B: Behaviour>(behaviour: &mut B, message: &AgentMessage, cx: Cx<
     })
     .await
     {
-        let error = text_of(&*panic);
+        let error = text_of(panic);
         tracing::error!(target: "orch", error, "a behaviour panicked");
     }
 }
@@ -249,6 +259,8 @@ async fn handle<B: Behaviour>(behaviour: &mut B, message: &AgentMessage, cx: Cx<
 struct Held<'a, B> {
     cell: &'a AtomicCell<Option<Box<B>>>,
     behaviour: Option<Box<B>>,
+    /// The mailbox, until it was let go of.
+    claimed: Option<&'a Arc<Mailbox>>,
 }
 
 impl<B> Held<'_, B> {
@@ -267,6 +279,11 @@ impl<B> Held<'_, B> {
 impl<B> Drop for Held<'_, B> {
     fn drop(&mut self) {
         self.put_back();
+        // Dropped half-way, as the end of a tokio runtime does: the message is back.
+        if let Some(mailbox) = self.claimed.take() {
+            mailbox.announce(Announce::Every);
+            mailbox.announce_if_waiting();
+        }
     }
 }
 

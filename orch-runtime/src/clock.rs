@@ -53,9 +53,10 @@ impl Clock {
     }
 }
 
-/// Readings that messages in a row share, because a reading costs as much as a short handler: as long
-/// as `SHARED` of them take less than `SLOW` together. Only within one shift of a worker; whoever
-/// waits reads the clock.
+/// Readings that messages in a row share, because a reading costs as much as a short handler: up to
+/// `SHARED` of them, if those before took less than `SLOW` together. So one long message may share a
+/// reading with short ones; then its time is shared among them too. Only within one shift of a worker;
+/// whoever waits reads the clock, and so does whatever a time decides.
 #[derive(Debug, Default)]
 pub(crate) struct Ticker {
     last: Option<(u64, Moment)>,

@@ -104,6 +104,10 @@ impl AttemptHost {
     async fn deliver(&self, message: AgentMessage) -> Result<MessageId, SendError> {
         let bus = &self.run.inner.bus;
         let to = message.to();
+        if to != self.id() {
+            // What need not wait is sent by its first poll.
+            return self.waiting(bus.send(message)).await;
+        }
         match bus.try_send(message) {
             Err(error) if self.is_full_itself(&error, to) => Err(error),
             Err(error) if error.is_transient() => {

@@ -138,11 +138,14 @@ pub(crate) struct Seat {
     n_fresh: u32,
     /// Whether it was woken and has found nothing yet.
     pub(crate) is_searching: bool,
+    /// The agent that it has run last, if that became ready again while slots are scarce: behind all
+    /// that became ready before. Nobody else sees it here, so it is here from one look to the next.
+    again: Option<(Arc<Mailbox>, MessagePriority)>,
 }
 
 impl Seat {
     pub(crate) fn new(index: usize) -> Self {
-        Self { index, slot: None, n_fresh: 0, is_searching: false }
+        Self { index, slot: None, n_fresh: 0, is_searching: false, again: None }
     }
 
     pub(crate) fn index(&self) -> usize {
@@ -199,15 +202,15 @@ impl Pool {
             seat.is_searching = false;
             self.attachment.searched();
             // The search is handed on, one worker at a time.
-            if self.has_more(seat) {
+            if self.has_work() {
                 self.attachment.wake();
             }
         }
         found
     }
 
-    /// Whether a worker that sleeps would find something, and a slot for it. Called by one that
-    /// counts as asleep.
+    /// Whether a worker that sleeps would find something, and a slot for it. Before it sleeps, a
+    /// worker calls this while it counts as asleep.
     pub(crate) fn has_work(&self) -> bool {
         let slots = self.lock();
         let is_ready = || {
@@ -217,11 +220,8 @@ impl Pool {
         slots.free > 0 && (!slots.waiting.is_empty() || is_ready())
     }
 
-    fn has_more(&self, seat: &Seat) -> bool {
-        self.shards[seat.index].len.load(Ordering::Relaxed) > 0 || self.attachment.has_announced()
-    }
-
     fn next_of_free(&self, seat: &mut Seat) -> Option<Arc<Mailbox>> {
+        self.queue_again(seat);
         let shard = &self.shards[seat.index];
         if self.attachment.has_announced() {
             self.drain_announced(shard);
@@ -279,12 +279,21 @@ impl Pool {
     ) -> Option<Arc<Mailbox>> {
         let mut slots = self.lock();
         self.sit_down(&mut slots, seat);
-        seat.slot.as_ref()?; // Whoever gives one back wakes a worker.
+        if seat.slot.is_none() {
+            // Whoever gives one back wakes a worker, who looks at the queues of others and not at their
+            // desks, unless slots are scarce then too.
+            self.clear_desk(seat);
+            self.queue_again(seat);
+            return None;
+        }
         if !self.is_scarce() {
             drop(slots);
             return self.next_of_free(seat);
         }
         self.collect(&mut slots, order);
+        if let Some((again, _)) = seat.again.take() {
+            order.place(&again, &mut Waiting(&mut slots.waiting));
+        }
         let mut next = None;
         while seat.slot.is_some()
             && let Some((_, waiter)) = slots.waiting.pop()
@@ -306,6 +315,17 @@ impl Pool {
         }
         self.note_scarcity(&slots);
         next
+    }
+
+    /// Puts what is on the desk into the queue.
+    fn clear_desk(&self, seat: &Seat) {
+        let shard = &self.shards[seat.index];
+        if let Some(fresh) = shard.desk.take() {
+            let mut queue = lock(&shard.queue);
+            let urgency = fresh.most_urgent().unwrap_or(MessagePriority::Low);
+            queue.push(fresh, urgency);
+            shard.set_len(&queue);
+        }
     }
 
     fn sit_down(self: &Arc<Self>, slots: &mut Slots, seat: &mut Seat) {
@@ -335,7 +355,15 @@ impl Pool {
     }
 
     /// Lets an agent wait that has more to do than was done now.
-    pub(crate) fn again(&self, seat: &Seat, mailbox: Arc<Mailbox>, urgency: MessagePriority) {
+    pub(crate) fn again(&self, seat: &mut Seat, mailbox: Arc<Mailbox>, urgency: MessagePriority) {
+        seat.again = Some((mailbox, urgency));
+        if !self.is_scarce() {
+            self.queue_again(seat);
+        }
+    }
+
+    fn queue_again(&self, seat: &mut Seat) {
+        let Some((mailbox, urgency)) = seat.again.take() else { return };
         let shard = &self.shards[seat.index];
         let mut queue = lock(&shard.queue);
         queue.push(mailbox, urgency);
@@ -343,6 +371,20 @@ impl Pool {
         drop(queue);
         if len > 1 {
             self.attachment.wake();
+        }
+    }
+
+    /// Hands everybody what one worker would have looked at next.
+    pub(crate) fn leave(&self, seat: &mut Seat) {
+        self.queue_again(seat);
+        let shard = &self.shards[seat.index];
+        let mut queue = lock(&shard.queue);
+        let queued = queue.take_all();
+        shard.set_len(&queue);
+        drop(queue);
+        for mailbox in queued.into_iter().chain(shard.desk.take()) {
+            let urgency = mailbox.most_urgent().unwrap_or(MessagePriority::Low);
+            self.attachment.announce(mailbox, urgency);
         }
     }
 
@@ -463,3 +505,6 @@ impl Queue {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

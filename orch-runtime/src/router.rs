@@ -35,7 +35,7 @@ pub(crate) const REFUSALS_MAX: u32 = 1_000;
 /// Calls the router, which is not ours: a panic in it loses what it wanted to send, no more.
 pub(crate) fn routed(route: impl FnOnce() -> Vec<AgentMessage>) -> Vec<AgentMessage> {
     catch_unwind(AssertUnwindSafe(route)).unwrap_or_else(|panic| {
-        let error = text_of(&*panic);
+        let error = text_of(panic);
         tracing::error!(target: "orch", error, "the router panicked");
         Vec::new()
     })

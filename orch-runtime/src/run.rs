@@ -179,7 +179,7 @@ impl Run {
         };
         agent.connector(|| {
             catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|panic| {
-                let error = format!("its check panicked: {}", text_of(&*panic));
+                let error = format!("its check panicked: {}", text_of(panic));
                 Err(ConnectError::OpenFailed { error, transient: false })
             })
         })
@@ -215,13 +215,12 @@ impl Run {
     }
 
     /// Runs until nothing is left to do, or somebody or a guard stops it; then puts everything away.
-    pub(crate) async fn drive(self: Arc<Self>) {
+    pub(crate) async fn drive(self: Arc<Self>, unless_it_ends: Cleanup) {
         let started = Severity::Info;
         self.inner.bus.events().emit(started, || EventKind::RunStarted { run: self.number });
         for index in 0..self.pool.n_workers() {
             self.tasks.spawn(worker::work(self.clone(), index));
         }
-        let unless_it_ends = Cleanup(&self);
         let reason = self.until_ended().await;
         let report = self.put_away(reason.clone()).await;
         self.inner.metrics.iterations.raise_to(self.highest_round());
@@ -346,13 +345,13 @@ impl Run {
     }
 }
 
-/// Puts a run away whose driver is dropped half-way, as the end of a tokio runtime drops it, or
-/// panics. Without this its bus would be taken for ever.
-struct Cleanup<'a>(&'a Run);
+/// Puts a run away whose driver is dropped half-way or before it was ever polled, as the end of a
+/// tokio runtime drops it, or panics. Without this its bus would be taken for ever.
+pub(crate) struct Cleanup(pub(crate) Arc<Run>);
 
-impl Drop for Cleanup<'_> {
+impl Drop for Cleanup {
     fn drop(&mut self) {
-        let Self(run) = *self;
+        let Self(run) = &*self;
         if run.is_finished() {
             return;
         }
@@ -369,7 +368,8 @@ impl Drop for Cleanup<'_> {
     }
 }
 
-/// Leaves mailboxes as the next scheduler expects them.
+/// Leaves mailboxes as the next scheduler expects them, whoever has claimed them: nobody schedules here
+/// any more.
 pub(crate) fn announce_again(mailboxes: Vec<Arc<Mailbox>>) {
     for mailbox in mailboxes {
         mailbox.announce(Announce::Every);

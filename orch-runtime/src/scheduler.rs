@@ -32,7 +32,8 @@ use crate::agent_state::{Agent, AgentState, Held, Parked, Taken};
 use crate::guards::Admit;
 use crate::metrics::saturate;
 use crate::pool::{Order, Waiting};
-use crate::run::Run;
+use crate::run::{Run, announce_again};
+use crate::turn::whatever_observers_do;
 
 pub(crate) use settle::{AgentFate, Settled, Settling};
 
@@ -156,8 +157,14 @@ impl Run {
                 index
             }
         };
+        let agent = self.agents.get(index)?;
+        if !Arc::ptr_eq(&agent.mailbox, mailbox) {
+            // Made anew after the one that this run looks at was removed: for the next run.
+            met.foreign.push(mailbox.clone());
+            return None;
+        }
         mailbox.set_slot(u64::from(self.tag) << 32 | index as u64);
-        self.agents.get(index)
+        Some(agent)
     }
 
     /// The next message of an agent, if it may take one; else the agent is let go of, or left to
@@ -200,6 +207,7 @@ impl Run {
         let _ = agent.mailbox.claim();
         let mut after = After::default();
         let mut state = agent.lock();
+        let now = self.exact(&state, now);
         let next = self.hand_out(agent, &mut state, now, &mut after);
         if matches!(next, Next::HandOut(..)) && agent.concurrency() > 1 {
             // Others may take more of it meanwhile.
@@ -208,8 +216,18 @@ impl Run {
             }
         }
         drop(state);
+        if matches!(next, Next::Rest) && self.has_ended() {
+            // The end may have left it as the next run expects it before it was claimed above.
+            announce_again(vec![agent.mailbox.clone()]);
+        }
         self.after_the_lock(after);
         next
+    }
+
+    /// The time to look at an agent with. Its timer has gone off by the clock, and does so once: a
+    /// reading that is shared may lie before, and what is between two attempts would wait for good.
+    fn exact(&self, state: &AgentState, now: Timestamp) -> Timestamp {
+        if state.parked.is_empty() { now } else { self.clock.now() }
     }
 
     #[inline]
@@ -225,10 +243,13 @@ impl Run {
         if let Some(reason) = stop {
             self.stop_for(reason);
         }
-        put_back.into_iter().rev().for_each(Delivery::put_back);
-        for guard in tripped {
-            self.inner.bus.events().emit(Severity::Warn, || guard);
-        }
+        // The caller goes on: it may have taken another message.
+        whatever_observers_do(|| {
+            put_back.into_iter().rev().for_each(Delivery::put_back);
+            for guard in tripped {
+                self.inner.bus.events().emit(Severity::Warn, || guard);
+            }
+        });
     }
 
     fn begin<'a>(
@@ -239,6 +260,8 @@ impl Run {
         now: Timestamp,
         after: &mut After,
     ) -> Option<HandOut<'a>> {
+        // A reading that is shared may be of a time before the deadline.
+        let now = if delivery.deadline().is_some() { self.clock.now() } else { now };
         // Attempts that failed before it was put back count; those that were cut off do not.
         let attempt = saturate(delivery.attempts().len() as u64).saturating_add(1);
         let accepted = DeliveryState::Queued { attempt, ready_at: Timestamp::default() };

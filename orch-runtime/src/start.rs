@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::error::StartError;
 use crate::options::Options;
 use crate::orchestrator::Inner;
-use crate::run::{Run, announce_again};
+use crate::run::{Cleanup, Run, announce_again};
 
 /// Runs until the run ends. Dropping the future stops the run without grace.
 pub(crate) async fn start(inner: &Arc<Inner>, serves: bool) -> Result<StopReason, StartError> {
@@ -18,7 +18,7 @@ pub(crate) async fn start(inner: &Arc<Inner>, serves: bool) -> Result<StopReason
     wait_for_former(inner, &options).await?;
     let run = prepare(inner, options, serves)?;
     let _cut_off = CutOff(run.clone());
-    let driver = Handle::current().spawn(run.clone().drive());
+    let driver = Handle::current().spawn(run.clone().drive(Cleanup(run.clone())));
     inner.set_driver(driver);
     Ok(run.finished().await.reason)
 }

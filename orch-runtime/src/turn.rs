@@ -34,7 +34,7 @@ pub(crate) async fn within_limits<T>(
     poll_fn(|cx| {
         match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
             Ok(Poll::Ready(output)) => return Poll::Ready(TurnEnd::Returned(output)),
-            Err(panic) => return Poll::Ready(TurnEnd::Panicked(text_of(&*panic))),
+            Err(panic) => return Poll::Ready(TurnEnd::Panicked(text_of(panic))),
             Ok(Poll::Pending) => {}
         }
         let limits = limits.get_or_insert_with(|| Box::pin(limit(timeout, cut.clone())));
@@ -57,9 +57,22 @@ async fn limit<T>(timeout: Option<Duration>, cut: CancellationToken) -> TurnEnd<
     }
 }
 
+/// Tells observers something where a panic of one must not keep the caller from going on.
+pub(crate) fn whatever_observers_do(tell: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(tell)) {
+        let error = text_of(panic);
+        tracing::error!(target: "orch", error, "an observer panicked");
+    }
+}
+
 /// What a panic said.
-pub(crate) fn text_of(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn text_of(panic: Box<dyn Any + Send>) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a text").to_owned()
+    let text = text.unwrap_or("a panic without a text").to_owned();
+    // It may be anything, and panic again when it is dropped: what that panics with is not.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
+    }
+    text
 }

@@ -152,6 +152,7 @@ pub(crate) async fn work<W: Work>(work: Arc<W>, index: usize) {
         stint: None,
         n_shifts: 0,
         is_new_shift: true,
+        has_made_way: false,
         held: Timestamp::default(),
         n_held: 0,
         work,
@@ -163,9 +164,24 @@ pub(crate) async fn work<W: Work>(work: Arc<W>, index: usize) {
         match unconstrained(shift).await {
             Shift::Over => return,
             Shift::Yields => yield_now().await,
+            Shift::MakesWay => make_way().await,
             Shift::FoundNothing => worker.sleep().await,
         }
     }
+}
+
+/// Lets tokio poll others first, and any thread go on with this one.
+async fn make_way() {
+    let mut is_first = true;
+    poll_fn(|cx| {
+        if std::mem::take(&mut is_first) {
+            // Unlike `yield_now`, which keeps it for this thread until that has nothing else to do.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 enum Shift {
@@ -173,6 +189,9 @@ enum Shift {
     Over,
     /// It is time for tokio's timers and I/O.
     Yields,
+    /// Somebody was woken, perhaps by this worker: then tokio polls them on this thread, next, and
+    /// lets no other thread do so.
+    MakesWay,
     FoundNothing,
 }
 
@@ -181,6 +200,8 @@ struct Worker<W: Work> {
     stint: Option<Stint>,
     n_shifts: u64,
     is_new_shift: bool,
+    /// Whether it has made way for whoever searches now.
+    has_made_way: bool,
     /// The time that ids and messages are made at, and how many activations have had it.
     held: Timestamp,
     n_held: u32,
@@ -189,16 +210,23 @@ struct Worker<W: Work> {
 
 impl<W: Work> Drop for Worker<W> {
     fn drop(&mut self) {
-        // Or the next run on this bus would wait for a searcher that is gone.
-        self.stop_searching();
+        // What handlers that outlived the run have sent and put back is in no other place.
+        self.work.pool().leave(&mut self.seat);
+        // Or the next run on this bus would wait for a searcher that is gone, also for what came while
+        // this one searched.
+        if self.stop_searching() {
+            self.work.pool().attachment.wake();
+        }
     }
 }
 
 impl<W: Work> Worker<W> {
-    fn stop_searching(&mut self) {
-        if std::mem::take(&mut self.seat.is_searching) {
+    fn stop_searching(&mut self) -> bool {
+        let searched = std::mem::take(&mut self.seat.is_searching);
+        if searched {
             self.work.pool().attachment.searched();
         }
+        searched
     }
 
     fn shift(&mut self, cx: &mut Context<'_>) -> Shift {
@@ -219,6 +247,11 @@ impl<W: Work> Worker<W> {
                 };
                 n_messages += self.run(cx, mailbox);
                 n_activations += 1;
+                let is_searched = pool.attachment.is_searched();
+                if is_searched && !std::mem::replace(&mut self.has_made_way, true) {
+                    return Shift::MakesWay;
+                }
+                self.has_made_way = is_searched;
             }
             Shift::Yields
         })
@@ -265,7 +298,7 @@ impl<W: Work> Worker<W> {
             (None, Ok(Poll::Ready(()))) => {}
             (None, Err(panic)) => {
                 // Beside the handler, whose panics are caught nearer: an observer's, say.
-                let error = text_of(&*panic);
+                let error = text_of(panic);
                 tracing::error!(target: "orch", error, "an attempt panicked outside of its handler");
             }
         }

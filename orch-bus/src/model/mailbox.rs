@@ -87,6 +87,25 @@ fn resting() {
     });
 }
 
+#[test]
+fn resting_beside_a_put_back() {
+    check("mailbox: nothing that is put back sleeps", || {
+        let mailbox = mailbox(u32::MAX);
+        assert!(try_send(&mailbox, Low));
+        assert!(mailbox.home.ready.take());
+        mailbox.announce(Announce::Nothing);
+        let delivery = mailbox.try_checkout().expect("it was sent before");
+        let other = spawn(move || delivery.put_back());
+        let mut n_served = serve(&mailbox);
+        other.join().unwrap();
+        while mailbox.home.ready.take() {
+            n_served += serve(&mailbox);
+        }
+        assert_eq!(n_served, 1, "it is back, and nobody was told");
+        assert_settled(&mailbox);
+    });
+}
+
 /// A sender that stops between telling and noting so must not keep later ones quiet.
 #[test]
 fn resting_again() {

@@ -16,3 +16,4 @@ mod refusals;
 mod removal;
 mod room;
 mod support;
+mod threads;

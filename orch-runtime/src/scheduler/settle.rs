@@ -97,6 +97,7 @@ impl Run {
                 self.supervise_failure(agent, &mut state, agent_fails, error, now, &mut after)
             }
         };
+        let now = self.exact(&state, now);
         let next = self.after_one(agent, &mut state, goes_on, now, &mut after);
         let rests = state.in_flight == 0 && state.stage != Stage::Failed;
         let is_idle = rests && agent.entry.set_status(&AgentStatus::Idle);

@@ -3,12 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod asks;
+mod bare;
+mod clocks;
 mod dispatch;
+mod endings;
 mod failures;
 mod family;
 mod guards;
 mod messages;
 mod observability;
+mod observers;
 mod retries;
 mod routing;
 mod spec;
@@ -16,3 +20,4 @@ mod starting;
 mod stop;
 mod support;
 mod tools;
+mod wakeups;
