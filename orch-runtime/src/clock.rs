@@ -111,6 +111,40 @@ impl Ticker {
     }
 }
 
+/// How long a worker goes on before tokio's timers and I/O have their turn. That turn costs some 6 µs, as it
+/// often wakes another thread: after each 128 messages, a hop took 160 ns and not 115.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    began: Instant,
+    n: u32,
+    /// When to look, and after how many messages more the next time.
+    look_at: u32,
+    step: u32,
+}
+
+impl Watch {
+    const SHIFT: Duration = Duration::from_micros(250);
+    /// For a clock that stands still.
+    const MESSAGES_MAX: u32 = 8_192;
+
+    pub(crate) fn start() -> Self {
+        Self { began: Instant::now(), n: 0, look_at: 1, step: 1 }
+    }
+
+    /// Counts messages, and says whether it is time. Looks at the clock soon, if messages are slow, and
+    /// seldom while they are fast.
+    pub(crate) fn is_over(&mut self, n_messages: u32) -> bool {
+        const STEP_MAX: u32 = 64;
+        self.n += n_messages.max(1);
+        if self.n < self.look_at {
+            return false;
+        }
+        self.step = (self.step * 2).min(STEP_MAX);
+        self.look_at = self.n + self.step;
+        self.n >= Self::MESSAGES_MAX || self.began.elapsed() >= Self::SHIFT
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +171,23 @@ mod tests {
             assert!(n < 17 || took == Duration::from_millis(5), "{n}: {took:?}");
             last = end;
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shift_ends_by_time_and_after_one_message_that_is_slow() {
+        let advance = |micros| tokio::time::advance(Duration::from_micros(micros));
+        let mut watch = Watch::start();
+        advance(250).await;
+        assert!(watch.is_over(1));
+        let mut watch = Watch::start();
+        let mut n = 0;
+        while !watch.is_over(1) {
+            advance(1).await;
+            n += 1;
+        }
+        assert!((250..250 + 64).contains(&n), "{n}");
+        let mut stands_still = Watch::start();
+        assert_eq!((1..).find(|_| stands_still.is_over(64)), Some(Watch::MESSAGES_MAX / 64));
     }
 
     #[tokio::test(start_paused = true)]

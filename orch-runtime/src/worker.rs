@@ -20,13 +20,10 @@ use orch_core::{MessagePriority, Timestamp};
 use tokio::task::{unconstrained, yield_now};
 use tokio_util::task::TaskTracker;
 
+use crate::clock::Watch;
 use crate::pool::{Order, Pool, Seat, Slot};
 use crate::turn::text_of;
 
-/// Activations between two yields to tokio's timers and I/O.
-const ACTIVATIONS: u32 = 128;
-/// Messages between two such yields, counted after each activation.
-const MESSAGES: u32 = 512;
 /// Messages that one activation handles at most.
 pub(crate) const BATCH: u32 = 64;
 
@@ -237,23 +234,24 @@ impl<W: Work> Worker<W> {
         self.is_new_shift = true;
         // What the handlers send is looked at by this worker next, so it wakes nobody.
         pool.attachment.at_desk(&desk, || {
-            let (mut n_activations, mut n_messages) = (0, 0);
-            while n_activations < ACTIVATIONS && n_messages < MESSAGES {
+            let mut watch = Watch::start();
+            loop {
                 if work.has_ended() {
                     return Shift::Over;
                 }
                 let Some(mailbox) = pool.next(&mut self.seat, &*work) else {
                     return Shift::FoundNothing;
                 };
-                n_messages += self.run(cx, mailbox);
-                n_activations += 1;
+                let n_messages = self.run(cx, mailbox);
                 let is_searched = pool.attachment.is_searched();
                 if is_searched && !std::mem::replace(&mut self.has_made_way, true) {
                     return Shift::MakesWay;
                 }
                 self.has_made_way = is_searched;
+                if watch.is_over(n_messages) {
+                    return Shift::Yields;
+                }
             }
-            Shift::Yields
         })
     }
 
