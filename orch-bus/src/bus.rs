@@ -232,14 +232,7 @@ impl MessageBus {
     /// [leaves](Mailbox::leave) each mailbox that it changed.
     #[must_use]
     pub fn attach(&self) -> Option<Attachment> {
-        if !self.home.ready.try_attach() {
-            return None;
-        }
-        let attachment = Attachment::new(self.home.clone());
-        for mailbox in self.home.ready.take_waiting() {
-            mailbox.leave();
-        }
-        Some(attachment)
+        Attachment::attach(self.home.clone())
     }
 
     pub(crate) fn mailboxes_but(&self, agent: AgentId) -> Vec<Arc<Mailbox>> {

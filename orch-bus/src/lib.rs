@@ -14,7 +14,8 @@
 //! walk over what was sent behind it, where a receive is O(1) otherwise, however many messages wait.
 //! Not lock-free: the directory (dashmap: sharded locks, held for a look-up), receivers among
 //! themselves (they take turns, and no sender waits for them), waking somebody who sleeps (tokio's
-//! `Notify`), and the allocator, which a send asks for the memory of its message.
+//! `Notify`; a worker of the scheduler: the lock in `idle.rs`), and the allocator, which a send asks
+//! for the memory of its message.
 //!
 //! `docs/proofs.md` says what was checked, by which tool, and which planted mistakes were found.
 //!
@@ -26,41 +27,42 @@
     expect(dead_code, reason = "a model is a part of the crate")
 )]
 
+mod book;
 mod counter;
 mod dead_letters;
 mod delivery;
 mod error;
 #[cfg_attr(any(orch_loom, orch_shuttle), path = "model/home.rs")]
 mod home;
+mod idle;
 mod lane;
 mod mailbox;
 #[cfg(all(test, any(orch_loom, orch_shuttle)))]
 mod model;
 mod places;
+mod ready;
 mod stack;
 mod sync;
 mod waiting;
 
-// Models know the mailbox and nothing around it.
+// Models know the mailbox and who looks after it, and nothing around them.
 #[cfg(not(any(orch_loom, orch_shuttle)))]
 mod admission;
 #[cfg(not(any(orch_loom, orch_shuttle)))]
 mod ask;
 #[cfg(not(any(orch_loom, orch_shuttle)))]
-mod book;
-#[cfg(not(any(orch_loom, orch_shuttle)))]
 mod bus;
 #[cfg(not(any(orch_loom, orch_shuttle)))]
 mod fan_out;
-#[cfg(not(any(orch_loom, orch_shuttle)))]
-mod ready;
 #[cfg(not(any(orch_loom, orch_shuttle)))]
 mod send;
 
 pub use dead_letters::{DeadLetters, ResendError};
 pub use delivery::Delivery;
 pub use error::SendError;
+pub use idle::Look;
 pub use mailbox::{Announce, Mailbox};
+pub use ready::{Announced, Attachment, Desk};
 
 #[cfg(not(any(orch_loom, orch_shuttle)))]
 pub use {
@@ -68,7 +70,6 @@ pub use {
     ask::{AskError, QuestionFailure},
     bus::MessageBus,
     home::BusLimits,
-    ready::{Announced, Attachment, Desk, Look},
 };
 
 #[cfg(doctest)]

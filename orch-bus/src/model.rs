@@ -4,14 +4,16 @@
 //! and which mistakes it finds.
 
 mod control;
+mod idle;
 mod lanes;
 mod mailbox;
+mod ready;
 mod stack;
 
 #[cfg(orch_loom)]
-pub(crate) use with_loom::{block_on, check, spawn};
+pub(crate) use with_loom::{JoinHandle, block_on, check, spawn, spawn_with};
 #[cfg(orch_shuttle)]
-pub(crate) use with_shuttle::{block_on, check, spawn};
+pub(crate) use with_shuttle::{JoinHandle, block_on, check, spawn, spawn_with};
 
 #[cfg(orch_loom)]
 mod with_loom {
@@ -19,9 +21,19 @@ mod with_loom {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     pub(crate) use loom::future::block_on;
-    pub(crate) use loom::thread::spawn;
+    pub(crate) use loom::thread::{JoinHandle, spawn};
 
     use crate::sync::forget_freed;
+
+    /// Does something with a share of `of` on a thread of its own. All threads of a model are on one of
+    /// the system, so that nothing has to be `Send`.
+    pub(crate) fn spawn_with<T: 'static, R: 'static>(
+        of: &Arc<T>,
+        f: impl FnOnce(&T) -> R + 'static,
+    ) -> JoinHandle<R> {
+        let of = of.clone();
+        spawn(move || f(&of))
+    }
 
     /// Runs `model` in every order, with as many preemptions as LOOM_MAX_PREEMPTIONS says, or 2.
     pub(crate) fn check(name: &str, model: impl Fn() + Send + Sync + 'static) {
@@ -42,8 +54,19 @@ mod with_loom {
 
 #[cfg(orch_shuttle)]
 mod with_shuttle {
+    use std::sync::Arc;
+
     pub(crate) use shuttle::future::block_on;
-    pub(crate) use shuttle::thread::spawn;
+    pub(crate) use shuttle::thread::{JoinHandle, spawn};
+
+    /// Does something with a share of `of` on a thread of its own.
+    pub(crate) fn spawn_with<T: Send + Sync + 'static, R: Send + 'static>(
+        of: &Arc<T>,
+        f: impl FnOnce(&T) -> R + Send + 'static,
+    ) -> JoinHandle<R> {
+        let of = of.clone();
+        spawn(move || f(&of))
+    }
 
     /// How many changes of thread PCT plans: what a bug needs at most to be found for sure.
     const DEPTH: usize = 3;
@@ -52,7 +75,7 @@ mod with_shuttle {
     pub(crate) fn check(name: &str, model: impl Fn() + Send + Sync + 'static) {
         let given = std::env::var("ORCH_SHUTTLE_ORDERS").ok();
         let n_orders = given.map_or(20_000, |it| it.parse().expect("it is a number"));
-        let model = std::sync::Arc::new(model);
+        let model = Arc::new(model);
         let other = model.clone();
         shuttle::check_random(move || model(), n_orders / 2);
         shuttle::check_pct(move || other(), n_orders - n_orders / 2, DEPTH);

@@ -14,21 +14,18 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::future::poll_fn;
 use std::ptr;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
-use std::task::{Poll, Waker};
 
 use crossbeam_utils::CachePadded;
-use crossbeam_utils::atomic::AtomicCell;
 use orch_core::{AgentId, MessagePriority};
 
 use crate::book::Book;
 use crate::home::Home;
+use crate::idle::{Idle, Look, Term};
 use crate::mailbox::Mailbox;
 use crate::stack::Stack;
-use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicBool, AtomicCell, Mutex, Ordering, lock, thread_local};
 
 /// A mailbox that has something to look at, and how urgent that was.
 pub type Announced = (Arc<Mailbox>, MessagePriority);
@@ -53,7 +50,7 @@ impl Default for Ready {
             waiting: Mutex::default(),
             attached: AtomicBool::new(false),
             has_fresh: AtomicBool::new(true),
-            idle: Idle::default(),
+            idle: Idle::new(),
         }
     }
 }
@@ -63,8 +60,8 @@ impl Default for Ready {
 #[derive(Default)]
 pub struct Desk {
     fresh: CachePadded<AtomicCell<Option<Arc<Mailbox>>>>,
-    /// While nobody works here.
-    book: AtomicCell<Option<Box<Book>>>,
+    /// While nobody works here. No step of the protocol, so models do not see it.
+    book: crossbeam_utils::atomic::AtomicCell<Option<Box<Book>>>,
 }
 
 impl Desk {
@@ -151,12 +148,12 @@ impl Ready {
     fn announce_to_all(&self, mailbox: Arc<Mailbox>, priority: MessagePriority) {
         let agent = mailbox.agent();
         match self.announced.push((mailbox, priority)) {
-            Ok(()) => self.idle.rouse(),
+            Ok(()) => self.idle.wake(),
             Err((mailbox, _)) => {
                 lock(&self.waiting).add(agent, &mailbox);
                 // A scheduler that attached meanwhile may have looked at the set before.
                 if !self.announced.is_closed() && self.announced.push((mailbox, priority)).is_ok() {
-                    self.idle.rouse();
+                    self.idle.wake();
                 }
             }
         }
@@ -167,7 +164,7 @@ impl Ready {
         lock(&self.waiting).numbers.remove(&agent);
     }
 
-    pub(crate) fn try_attach(&self) -> bool {
+    fn try_attach(&self) -> bool {
         // AcqRel: pairs with the Release in `Attachment::detach`, so the next scheduler sees all that
         // the former one did.
         let is_first = !self.attached.swap(true, Ordering::AcqRel);
@@ -178,7 +175,7 @@ impl Ready {
     }
 
     /// Those who announced while nobody was attached, the first one first.
-    pub(crate) fn take_waiting(&self) -> Vec<Arc<Mailbox>> {
+    fn take_waiting(&self) -> Vec<Arc<Mailbox>> {
         let waiting = std::mem::take(&mut *lock(&self.waiting));
         let mut waiting: Vec<_> = waiting.numbers.into_values().collect();
         waiting.sort_unstable_by_key(|(number, _)| *number);
@@ -205,138 +202,28 @@ enum OnDesk {
     NoDesk,
 }
 
-/// The workers that sleep. The word is changed under the lock only, and read without it: by a
-/// read-modify-write, so that whoever announces either sees a sleeper, or is seen by the last look
-/// of one who is about to sleep.
-#[derive(Debug, Default)]
-struct Idle {
-    /// Sleepers in the low half; in the high half those who were woken and have found nothing yet.
-    word: CachePadded<AtomicU64>,
-    asleep: Mutex<Vec<Sleeper>>,
-    names: AtomicU64,
-}
-
-#[derive(Debug)]
-struct Sleeper {
-    name: u64,
-    waker: Option<Waker>,
-}
-
-const SEARCHER: u64 = 1 << 32;
-
-fn n_asleep(word: u64) -> u64 {
-    word % SEARCHER
-}
-
-impl Idle {
-    /// Wakes one sleeper, unless one who was woken is still looking: it will find what is there.
-    fn rouse(&self) {
-        let word = self.word.fetch_add(0, Ordering::AcqRel);
-        if n_asleep(word) > 0 && word < SEARCHER {
-            let mut asleep = lock(&self.asleep);
-            // Nobody else changes the word now.
-            if self.word.load(Ordering::Relaxed) >= SEARCHER {
-                return;
-            }
-            let woken = self.wake_last(&mut asleep);
-            drop(asleep);
-            woken.into_iter().for_each(Waker::wake);
-        }
-    }
-
-    fn wake_last(&self, asleep: &mut Vec<Sleeper>) -> Option<Waker> {
-        let sleeper = asleep.pop()?;
-        self.word.fetch_add(SEARCHER.wrapping_sub(1), Ordering::AcqRel);
-        sleeper.waker
-    }
-
-    fn rouse_all(&self) {
-        let mut asleep = lock(&self.asleep);
-        let mut wakers = Vec::new();
-        while !asleep.is_empty() {
-            wakers.extend(self.wake_last(&mut asleep));
-        }
-        drop(asleep);
-        wakers.into_iter().for_each(Waker::wake);
-    }
-
-    /// Counts as asleep.
-    fn lie_down(&self) -> u64 {
-        let name = self.names.fetch_add(1, Ordering::Relaxed);
-        let mut asleep = lock(&self.asleep);
-        asleep.push(Sleeper { name, waker: None });
-        self.word.fetch_add(1, Ordering::AcqRel);
-        name
-    }
-
-    /// Stops counting as asleep; false if somebody has woken this sleeper, who then searches.
-    fn get_up(&self, name: u64) -> bool {
-        let mut asleep = lock(&self.asleep);
-        let place = asleep.iter().position(|sleeper| sleeper.name == name);
-        let Some(place) = place else { return false };
-        asleep.remove(place);
-        self.word.fetch_sub(1, Ordering::AcqRel);
-        true
-    }
-
-    /// Keeps the waker of a sleeper; true if it was woken.
-    fn poll(&self, name: u64, waker: &Waker) -> bool {
-        let mut asleep = lock(&self.asleep);
-        match asleep.iter_mut().find(|sleeper| sleeper.name == name) {
-            Some(sleeper) => {
-                sleeper.waker = Some(waker.clone());
-                false
-            }
-            None => true,
-        }
-    }
-
-    fn stop_searching(&self) {
-        let _asleep = lock(&self.asleep);
-        self.word.fetch_sub(SEARCHER, Ordering::AcqRel);
-    }
-}
-
-/// Gets up when it is dropped; woken meanwhile, it passes the wake-up on.
-struct Bed<'a> {
-    idle: &'a Idle,
-    name: Option<u64>,
-}
-
-impl Drop for Bed<'_> {
-    fn drop(&mut self) {
-        if let Some(name) = self.name.take()
-            && !self.idle.get_up(name)
-        {
-            self.idle.stop_searching();
-            self.idle.rouse();
-        }
-    }
-}
-
 /// The right to schedule a bus, of which there is one at a time; see
 /// [`MessageBus::attach`](crate::MessageBus::attach). Given back when it is dropped.
 #[derive(Debug)]
 pub struct Attachment {
     home: Arc<Home>,
+    term: Term,
     detached: AtomicBool,
 }
 
-/// How a wait ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look<T> {
-    /// The look found something, and did not wait.
-    Found(T),
-    /// Somebody woke this worker, which is a searcher now: while there is one, announcements wake
-    /// nobody else. It says [`searched`](Attachment::searched) once it has found something, or
-    /// before it looks for the last time and waits again.
-    Woken,
-}
-
 impl Attachment {
-    pub(crate) fn new(home: Arc<Home>) -> Self {
+    /// See [`MessageBus::attach`](crate::MessageBus::attach).
+    pub(crate) fn attach(home: Arc<Home>) -> Option<Self> {
+        if !home.ready.try_attach() {
+            return None;
+        }
         home.ready.has_fresh.store(true, Ordering::Relaxed);
-        Self { home, detached: AtomicBool::new(false) }
+        let term = home.ready.idle.term();
+        let attachment = Self { home, term, detached: AtomicBool::new(false) };
+        for mailbox in attachment.home.ready.take_waiting() {
+            mailbox.leave();
+        }
+        Some(attachment)
     }
 
     /// Takes the mailboxes that announced themselves to everybody, oldest first.
@@ -362,14 +249,16 @@ impl Attachment {
         struct Former(Option<At>);
         impl Drop for Former {
             fn drop(&mut self) {
-                if let Some(At { desk, book, .. }) = AT.replace(self.0.take()) {
+                let at = AT.with(|at| at.replace(self.0.take()));
+                if let Some(At { desk, book, .. }) = at {
                     desk.book.store(Some(book));
                 }
             }
         }
+        let ready: &Ready = &self.home.ready;
         let book = desk.book.take().unwrap_or_default();
-        let at = At { of: &raw const self.home.ready, desk: desk.clone(), book };
-        let _former = Former(AT.replace(Some(at)));
+        let here = At { of: ptr::from_ref(ready), desk: desk.clone(), book };
+        let _former = Former(AT.with(|at| at.replace(Some(here))));
         f()
     }
 
@@ -379,56 +268,48 @@ impl Attachment {
     }
 
     /// Looks, and if there is nothing to see, waits until somebody announces or
-    /// [`wake`](Self::wake) is called. Nothing that comes after the look is slept through.
+    /// [`wake`](Self::wake) is called. Nothing that comes after the look is slept through. Nobody waits
+    /// once this attachment is detached.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: a wake-up that a dropped future had received goes to another waiter.
     pub async fn look_or_wait<T>(&self, look: impl FnOnce() -> Option<T>) -> Look<T> {
-        let idle = &self.home.ready.idle;
-        // Counted as asleep before looking, or what comes in between wakes nobody.
-        let name = idle.lie_down();
-        let mut bed = Bed { idle, name: Some(name) };
-        if let Some(found) = look() {
-            return Look::Found(found);
-        }
-        poll_fn(|cx| if idle.poll(name, cx.waker()) { Poll::Ready(()) } else { Poll::Pending })
-            .await;
-        bed.name = None;
-        Look::Woken
+        self.home.ready.idle.look_or_wait(self.term, look).await
     }
 
     /// A worker that was [woken](Look::Woken) searches no longer.
     pub fn searched(&self) {
-        self.home.ready.idle.stop_searching();
+        self.home.ready.idle.searched(self.term);
     }
 
     /// Whether somebody was [woken](Look::Woken) and has not found anything yet.
     #[must_use]
     pub fn is_searched(&self) -> bool {
-        self.home.ready.idle.word.load(Ordering::Relaxed) >= SEARCHER
+        self.home.ready.idle.is_searched()
     }
 
     /// How many wait in [`look_or_wait`](Self::look_or_wait).
     #[must_use]
     pub fn n_asleep(&self) -> usize {
-        n_asleep(self.home.ready.idle.word.load(Ordering::Acquire)) as usize
+        self.home.ready.idle.n_asleep() as usize
     }
 
     /// Wakes one who waits in [`look_or_wait`](Self::look_or_wait), unless one who was woken before
     /// is still searching.
     pub fn wake(&self) {
-        self.home.ready.idle.rouse();
+        self.home.ready.idle.wake();
     }
 
     /// Wakes all who wait in [`look_or_wait`](Self::look_or_wait).
     pub fn wake_all(&self) {
-        self.home.ready.idle.rouse_all();
+        self.home.ready.idle.wake_all();
     }
 
     /// Gives the right back before the drop. What was announced and not taken, and what is on a
-    /// desk, is for the caller to [leave](Mailbox::leave) as the next scheduler expects it. Using this
-    /// attachment afterwards does no harm, but takes from the next scheduler what it should be told.
+    /// desk, is for the caller to [leave](Mailbox::leave) as the next scheduler expects it. All who wait
+    /// are woken. Using this attachment afterwards does no harm, but takes from the next scheduler what
+    /// it should be told.
     pub fn detach(&self) {
         if !self.detached.swap(true, Ordering::AcqRel) {
             let left = self.home.ready.announced.close();
@@ -436,6 +317,7 @@ impl Attachment {
             for (mailbox, _) in left {
                 mailbox.leave();
             }
+            self.home.ready.idle.end();
             self.home.ready.attached.store(false, Ordering::Release);
         }
     }
@@ -445,8 +327,4 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         self.detach();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -15,13 +15,21 @@ mod kind;
 #[cfg(any(orch_loom, orch_shuttle))]
 #[path = "sync/modelled.rs"]
 mod modelled;
+#[cfg(not(orch_loom))]
+#[path = "sync/plain.rs"]
+mod plain;
 
 #[cfg(all(orch_loom, test))]
 pub(crate) use kind::forget_freed;
 pub(crate) use kind::{
-    AtomicPtr, AtomicU64, Life, Mutex, MutexGuard, Notify, OnceBox, Ordering, SPINS, free, meet,
-    spin,
+    AtomicBool, AtomicCell, AtomicPtr, AtomicU64, Life, Mutex, MutexGuard, Notify, OnceBox,
+    Ordering, SPINS, free, meet, spin, thread_local,
 };
+
+/// What a panic left behind is taken as it is.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
 
 /// Where a thread that the operating system stops might do harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

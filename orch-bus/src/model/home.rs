@@ -1,5 +1,6 @@
-//! Stands in for `home.rs` and `ready.rs` in models: announcements are counted.
+//! Stands in for `home.rs` in models: no limits but one, and nobody listens.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use orch_core::{AgentId, DeadLetter, MessagePriority};
@@ -7,6 +8,7 @@ use orch_core::{AgentId, DeadLetter, MessagePriority};
 use crate::counter::Counter;
 use crate::dead_letters::DeadLetters;
 use crate::mailbox::Mailbox;
+use crate::ready;
 use crate::sync::{AtomicU64, Ordering};
 
 #[derive(Debug, Default)]
@@ -29,33 +31,68 @@ impl Default for Limits {
     }
 }
 
-/// How many announcements the scheduler has not taken.
+/// Who is told of arrivals.
 #[derive(Debug)]
-pub(crate) struct Ready(AtomicU64);
+pub(crate) enum Ready {
+    /// In models of the mailbox alone: how many announcements the scheduler has not taken.
+    Counts(AtomicU64),
+    /// In models of whoever looks after mailboxes.
+    Real(ready::Ready),
+}
 
 impl Default for Ready {
     fn default() -> Self {
-        Self(AtomicU64::new(0))
+        Self::Counts(AtomicU64::new(0))
     }
 }
 
 impl Ready {
-    pub(crate) fn announce(&self, _: &Arc<Mailbox>, _: MessagePriority) {
-        self.0.fetch_add(1, Ordering::AcqRel);
+    pub(crate) fn announce(&self, mailbox: &Arc<Mailbox>, priority: MessagePriority) {
+        match self {
+            Self::Counts(count) => drop(count.fetch_add(1, Ordering::AcqRel)),
+            Self::Real(ready) => ready.announce(mailbox, priority),
+        }
     }
 
-    /// Whether there is one. A load, as in `Attachment::has_announced`.
+    fn count(&self) -> &AtomicU64 {
+        match self {
+            Self::Counts(count) => count,
+            Self::Real(_) => panic!("what is real is asked through an `Attachment`"),
+        }
+    }
+
+    /// Whether there is an announcement. A load, as in `Attachment::has_announced`.
     pub(crate) fn has_announced(&self) -> bool {
-        self.0.load(Ordering::Acquire) != 0
+        self.count().load(Ordering::Acquire) != 0
     }
 
-    /// Whether there was one.
+    /// Whether there was an announcement.
     pub(crate) fn take(&self) -> bool {
-        self.0.swap(0, Ordering::AcqRel) != 0
+        self.count().swap(0, Ordering::AcqRel) != 0
+    }
+}
+
+impl Deref for Ready {
+    type Target = ready::Ready;
+
+    fn deref(&self) -> &ready::Ready {
+        match self {
+            Self::Counts(_) => panic!("this model counts announcements"),
+            Self::Real(ready) => ready,
+        }
     }
 }
 
 impl Home {
+    /// With the real thing to announce to.
+    pub(crate) fn with_ready() -> Arc<Self> {
+        let mut home = Arc::new(Self::default());
+        // In place: a checker's stacks are too small for a second one.
+        let mine = Arc::get_mut(&mut home).expect("nobody else has it");
+        mine.ready = Ready::Real(ready::Ready::default());
+        home
+    }
+
     pub(crate) fn give_up(&self, _: AgentId, letter: DeadLetter) {
         self.dead_letters.add(letter);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{check, spawn};
+use super::{JoinHandle, check, spawn_with};
 use crate::lane::{Lanes, Taken};
 use crate::sync::in_tests::touched_by;
 use crate::sync::{AtomicU64, Life, Ordering};
@@ -11,20 +11,24 @@ use crate::sync::{AtomicU64, Life, Ordering};
 type Value = (u64, Arc<()>);
 
 /// Lanes of values, and a count of those that are alive.
-#[derive(Clone)]
 struct Bed {
-    lanes: Arc<Lanes<Value>>,
+    lanes: Lanes<Value>,
     alive: Arc<()>,
 }
 
 impl Bed {
-    fn new() -> Self {
-        Self { lanes: Arc::new(Lanes::new()), alive: Arc::new(()) }
+    fn new() -> Arc<Self> {
+        Arc::new(Self { lanes: Lanes::new(), alive: Arc::new(()) })
     }
 
     /// Whether it was accepted.
     fn push(&self, lane: usize, number: u64) -> bool {
         self.lanes.push(lane, (number, self.alive.clone())).is_ok()
+    }
+
+    /// A sender of these numbers, into lane 0.
+    fn spawn_sender<const N: usize>(self: &Arc<Self>, numbers: [u64; N]) -> JoinHandle<()> {
+        spawn_with(self, move |bed| numbers.into_iter().for_each(|it| assert!(bed.push(0, it))))
     }
 
     fn take(&self, lane: usize) -> Option<u64> {
@@ -42,10 +46,11 @@ impl Bed {
         taken.map(|it| it.into_value().0)
     }
 
-    /// Call with the last one of its clones.
-    fn end(self) {
-        drop(Arc::into_inner(self.lanes).expect("all others are gone"));
-        assert_eq!(Arc::strong_count(&self.alive), 1, "every value is dropped");
+    /// Call when nobody else has it.
+    fn end(self: Arc<Self>) {
+        let Self { lanes, alive } = Arc::into_inner(self).expect("all others are gone");
+        drop(lanes);
+        assert_eq!(Arc::strong_count(&alive), 1, "every value is dropped");
     }
 }
 
@@ -67,21 +72,17 @@ fn order() {
     check("lanes: the order promise", || {
         let bed = Bed::new();
         let high_returned = Arc::new(AtomicU64::new(0));
-        let first = spawn({
-            let (bed, high_returned) = (bed.clone(), high_returned.clone());
-            move || {
-                bed.push(0, 10);
-                bed.push(1, 11);
-                high_returned.store(1, Ordering::Release);
-            }
+        let returned = high_returned.clone();
+        let first = spawn_with(&bed, move |bed| {
+            bed.push(0, 10);
+            bed.push(1, 11);
+            returned.store(1, Ordering::Release);
         });
-        let second = spawn({
-            let (bed, high_returned) = (bed.clone(), high_returned.clone());
-            move || {
-                let comes_after = high_returned.load(Ordering::Acquire) == 1;
-                bed.push(1, 20);
-                comes_after
-            }
+        let returned = high_returned.clone();
+        let second = spawn_with(&bed, move |bed| {
+            let comes_after = returned.load(Ordering::Acquire) == 1;
+            bed.push(1, 20);
+            comes_after
         });
         let mut received = Vec::new();
         for _ in 0..2 {
@@ -106,13 +107,7 @@ fn the_last_node() {
     check("lanes: push against pop at the last node", || {
         let bed = Bed::new();
         bed.push(0, 10);
-        let sender = spawn({
-            let bed = bed.clone();
-            move || {
-                bed.push(0, 11);
-                bed.push(0, 12);
-            }
-        });
+        let sender = bed.spawn_sender([11, 12]);
         let mut received: Vec<_> = (0..3).filter_map(|_| bed.take(0)).collect();
         sender.join().unwrap();
         received.extend(bed.take_all(0));
@@ -126,13 +121,7 @@ fn the_last_node() {
 fn senders_that_stop() {
     check("lanes: two senders that stop anywhere", || {
         let bed = Bed::new();
-        let senders = [10, 20].map(|number| {
-            let bed = bed.clone();
-            spawn(move || {
-                bed.push(0, number);
-                bed.push(0, number + 1);
-            })
-        });
+        let senders = [[10, 11], [20, 21]].map(|numbers| bed.spawn_sender(numbers));
         let mut received: Vec<_> = (0..2).filter_map(|_| bed.take(0)).collect();
         senders.into_iter().for_each(|it| it.join().unwrap());
         received.extend(bed.take_all(0));
@@ -147,10 +136,7 @@ fn a_lane_that_is_used_again() {
     check("lanes: emptied and filled while a sender stops", || {
         let bed = Bed::new();
         bed.push(0, 10);
-        let sender = spawn({
-            let bed = bed.clone();
-            move || bed.push(0, 20)
-        });
+        let sender = bed.spawn_sender([20]);
         let mut received = bed.take_all(0);
         for number in [11, 12] {
             bed.push(0, number);
@@ -171,13 +157,7 @@ fn short_cuts(name: &str, n_before: u64) {
         let bed = Bed::new();
         (0..n_before).for_each(|number| assert!(bed.push(0, number)));
         let mut received: Vec<_> = (1..n_before).filter_map(|_| bed.take(0)).collect();
-        let sender = spawn({
-            let bed = bed.clone();
-            move || {
-                bed.push(0, n_before);
-                bed.push(0, n_before + 1);
-            }
-        });
+        let sender = bed.spawn_sender([n_before, n_before + 1]);
         received.extend(bed.take(0));
         sender.join().unwrap();
         let all = n_before + 6;
@@ -209,14 +189,8 @@ fn two_receivers() {
     check("lanes: two receivers take turns", || {
         let bed = Bed::new();
         bed.push(0, 10);
-        let sender = spawn({
-            let bed = bed.clone();
-            move || bed.push(0, 11)
-        });
-        let other = spawn({
-            let bed = bed.clone();
-            move || [bed.take(0), bed.take(0)]
-        });
+        let sender = bed.spawn_sender([11]);
+        let other = spawn_with(&bed, |bed| [bed.take(0), bed.take(0)]);
         let mine = bed.take(0);
         sender.join().unwrap();
         let theirs = other.join().unwrap();
@@ -233,12 +207,10 @@ fn two_receivers() {
 fn looking() {
     check("lanes: who sees a message sees what was done before", || {
         let (bed, done) = (Bed::new(), Arc::new(Life::new()));
-        let sender = spawn({
-            let (bed, done) = (bed.clone(), done.clone());
-            move || {
-                done.alone();
-                bed.push(0, 10);
-            }
+        let done_before = done.clone();
+        let sender = spawn_with(&bed, move |bed| {
+            done_before.alone();
+            bed.push(0, 10);
         });
         if !bed.lanes.take_turn().is_empty(0) {
             done.shared();
@@ -254,8 +226,8 @@ fn closing() {
     check("lanes: close while sending", || {
         let (bed, done) = (Bed::new(), Arc::new(Life::new()));
         let senders = [10, 20].map(|number| {
-            let (bed, done) = (bed.clone(), done.clone());
-            spawn(move || {
+            let done = done.clone();
+            spawn_with(&bed, move |bed| {
                 let accepted = bed.push(0, number);
                 if bed.lanes.is_closed(0) {
                     done.shared();
@@ -282,13 +254,7 @@ fn putting_back() {
     check("lanes: put back while sending", || {
         let bed = Bed::new();
         bed.push(0, 10);
-        let sender = spawn({
-            let bed = bed.clone();
-            move || {
-                bed.push(0, 11);
-                bed.push(0, 12);
-            }
-        });
+        let sender = bed.spawn_sender([11, 12]);
         let mut turn = bed.lanes.take_turn();
         let first = turn.take(0).expect("it was there before");
         let second = turn.take(0);

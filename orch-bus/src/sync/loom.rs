@@ -8,7 +8,7 @@ use loom::sync::atomic;
 pub(crate) use loom::sync::atomic::Ordering;
 pub(crate) use loom::sync::{Mutex, MutexGuard};
 
-pub(crate) use super::modelled::{Notify, OnceBox};
+pub(crate) use super::modelled::{AtomicCell, Notify, OnceBox};
 
 /// Loom takes `SeqCst` for acquire and release, but for fences.
 pub(crate) fn meet() {
@@ -40,7 +40,15 @@ impl Life {
     }
 }
 
-thread_local! {
+/// Loom's own does not know `const`.
+macro_rules! local {
+    ($(#[$about:meta])* static $name:ident: $type:ty = const $start:block;) => {
+        loom::thread_local! { $(#[$about])* static $name: $type = $start; }
+    };
+}
+pub(crate) use local as thread_local;
+
+std::thread_local! {
     static FREED: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -115,6 +123,7 @@ macro_rules! atomic {
     };
 }
 
+atomic!(AtomicBool, bool);
 atomic!(AtomicPtr<T>, *mut T);
 atomic!(AtomicU64, u64);
 

@@ -1,6 +1,7 @@
 //! Stand-ins for what others wrote, which a model checker cannot look into.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
@@ -34,6 +35,39 @@ impl<T> OnceBox<T> {
             assert!(self.content.set(*mine).is_ok(), "only one is the first to swap");
         }
         self.content.get().expect("the mark is set with the content")
+    }
+}
+
+/// Stands in for `crossbeam_utils::atomic::AtomicCell`, each of whose steps is one exchange: whoever
+/// takes something out sees all that was before it was put in.
+#[derive(Debug)]
+pub(crate) struct AtomicCell<T> {
+    exchanges: AtomicU64,
+    /// Not seen by the checker, and never contended.
+    content: std::sync::Mutex<T>,
+}
+
+impl<T> AtomicCell<T> {
+    pub(crate) fn new(content: T) -> Self {
+        Self { exchanges: AtomicU64::new(0), content: std::sync::Mutex::new(content) }
+    }
+
+    pub(crate) fn swap(&self, content: T) -> T {
+        // Nobody runs between the two: see `OnceBox`.
+        self.exchanges.fetch_add(1, Ordering::AcqRel);
+        mem::replace(&mut *self.content.lock().expect("nothing in here panics"), content)
+    }
+}
+
+impl<T: Default> AtomicCell<T> {
+    pub(crate) fn take(&self) -> T {
+        self.swap(T::default())
+    }
+}
+
+impl<T: Default> Default for AtomicCell<T> {
+    fn default() -> Self {
+        Self::new(T::default())
     }
 }
 

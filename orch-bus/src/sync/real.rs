@@ -1,10 +1,14 @@
 //! What the mailbox is built on, but in models.
 
-pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 pub(crate) use std::sync::{Mutex, MutexGuard};
+pub(crate) use std::thread_local;
 
+pub(crate) use crossbeam_utils::atomic::AtomicCell;
 pub(crate) use once_cell::race::OnceBox;
 pub(crate) use tokio::sync::Notify;
+
+pub(crate) use super::plain::{Life, free};
 
 /// Stands between a step that others meet and the look for theirs. Nothing is needed: both are
 /// `SeqCst`, and so are theirs.
@@ -15,25 +19,4 @@ pub(crate) const SPINS: u32 = 8;
 
 pub(crate) fn spin() {
     std::hint::spin_loop();
-}
-
-/// Tells a model checker who reads and who owns what this lies in. Here it is nothing.
-#[derive(Debug)]
-pub(crate) struct Life;
-
-impl Life {
-    pub(crate) const fn new() -> Self {
-        Self
-    }
-
-    /// Somebody reads, or writes atomics.
-    pub(crate) const fn shared(&self) {}
-
-    /// The caller has it alone.
-    pub(crate) const fn alone(&self) {}
-}
-
-/// Gives memory back, which a model checker must not let others have at once.
-pub(crate) fn free<T>(memory: Box<T>) {
-    drop(memory);
 }

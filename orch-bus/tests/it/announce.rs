@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::thread;
 
 use orch_bus::{Announce, Attachment, Desk, Look, Mailbox, MessageBus};
@@ -160,6 +161,41 @@ fn a_wake_up_is_not_lost_with_the_one_that_got_it() {
     assert!(poll_once(pin!(first)).is_ready());
     attachment.searched();
     assert_eq!(attachment.n_asleep(), 0);
+}
+
+/// Found by a model: a worker was woken to go home, and went when the next scheduler was at work
+/// already. Until then it passed for the searcher there: an announcement woke nobody, and nobody
+/// looked afterwards.
+#[test]
+fn a_worker_that_goes_home_late_does_not_search_for_the_next_scheduler() {
+    let (bus, mailbox) = bus_with_lanes_of(8);
+    let former = bus.attach().unwrap();
+    let mut late = pin!(woken(&former));
+    assert!(poll_once(late.as_mut()).is_pending());
+    former.wake_all();
+    former.detach();
+    let next = bus.attach().unwrap();
+    let mut waits = pin!(woken(&next));
+    assert!(poll_once(waits.as_mut()).is_pending());
+    put(&mailbox, Normal, "x");
+    assert!(poll_once(late).is_ready());
+    assert!(poll_once(waits).is_ready(), "asleep beside an announcement");
+}
+
+#[test]
+fn nobody_sleeps_for_a_scheduler_that_has_gone() {
+    let (bus, _mailbox) = bus_with_lanes_of(8);
+    let former = bus.attach().unwrap();
+    let mut sleeps = pin!(woken(&former));
+    assert!(poll_once(sleeps.as_mut()).is_pending());
+    former.detach();
+    let next = bus.attach().unwrap();
+    assert!(poll_once(sleeps).is_ready());
+    // Nor does one who lies down now, or counts as asleep while it looks.
+    let look = || (next.n_asleep() > 0).then_some(());
+    assert_eq!(poll_once(pin!(former.look_or_wait(look))), Poll::Ready(Look::Woken));
+    former.searched();
+    assert_eq!(next.n_asleep(), 0);
 }
 
 #[tokio::test]
