@@ -7,6 +7,8 @@ use crate::support::{for_each_seed, n_seeds, number};
 /// Seeds that found something in the runtime once, and what; see also `stories`.
 const FOUND_SOMETHING: &[u64] = &[
     52, 62, 95, // A retry was scheduled for an agent that had failed: the run never ended.
+    25,
+    49, // A letter waited for the closing of a session, and later messages were handed out before.
     638, 758, // A routed message was delivered, and a dead letter too, when the run was cut.
 ];
 
