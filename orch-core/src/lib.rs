@@ -24,6 +24,7 @@ mod metrics;
 pub mod mint;
 mod outcome;
 mod policy;
+pub mod secret;
 mod status;
 mod time;
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use orch_runtime::secret::is_secret_key;
 use orch_runtime::{AgentConfig, LoopGuard, ToolPolicy};
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use crate::agents::{TeamAgent, permission_name, restart_name};
 use crate::duration::show_duration;
 use crate::flow::{FlowSpec, Over, Split, Steps};
 use crate::guards::RunLimits;
-use crate::settings::{is_secret, mask_text, masked};
+use crate::settings::{mask_text, masked};
 use crate::team::Team;
 use crate::vars::escape;
 
@@ -29,7 +30,7 @@ impl Team {
     }
 
     fn secrets(&self) -> Vec<&str> {
-        let secret = self.variables.iter().filter(|(name, _)| is_secret(name));
+        let secret = self.variables.iter().filter(|(name, _)| is_secret_key(name));
         secret.map(|(_, value)| value.as_str()).collect()
     }
 }

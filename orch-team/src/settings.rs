@@ -2,14 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use orch_runtime::secret;
 use serde_json::{Map, Number, Value};
 use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::reader::{Named, Reader};
-
-/// What is shown in place of a secret.
-pub(crate) const MASK: &str = "***";
 
 /// A value as JSON, with variables in place; `None` if something in it was wrong and reported.
 pub(crate) fn to_json(
@@ -68,39 +66,18 @@ pub(crate) fn resolve(folder: &Path, path: &str) -> String {
     clean.to_string_lossy().into_owned()
 }
 
-/// Whether a value under this key must not be shown.
-pub(crate) fn is_secret(key: &str) -> bool {
-    let key = key.to_lowercase();
-    let words = ["key", "token", "secret", "password", "passwd", "credential", "authorization"];
-    words.iter().any(|word| key.contains(word))
-}
-
 /// The settings as they may be shown: strings under secret keys masked, and wherever else one of
 /// `secrets` stands in a string.
 pub(crate) fn masked(settings: &Map<String, Value>, secrets: &[&str]) -> Map<String, Value> {
-    let entries = settings.iter();
-    entries.map(|(key, value)| (key.clone(), mask(is_secret(key), value, secrets))).collect()
-}
-
-fn mask(is_hidden: bool, value: &Value, secrets: &[&str]) -> Value {
-    match value {
-        Value::String(_) if is_hidden => MASK.into(),
-        Value::String(text) => mask_text(text, secrets).into(),
-        Value::Array(items) => items.iter().map(|item| mask(is_hidden, item, secrets)).collect(),
-        Value::Object(entries) => {
-            let entries = entries.iter();
-            let mask = |(key, item): (&String, &Value)| {
-                (key.clone(), mask(is_hidden || is_secret(key), item, secrets))
-            };
-            Value::Object(entries.map(mask).collect())
-        }
-        other => other.clone(),
+    match secret::masked(&Value::Object(settings.clone()), &|text| mask_text(text, secrets)) {
+        Value::Object(masked) => masked,
+        _ => Map::new(),
     }
 }
 
 pub(crate) fn mask_text(text: &str, secrets: &[&str]) -> String {
     let secrets = secrets.iter().filter(|secret| !secret.is_empty());
-    secrets.fold(text.to_owned(), |text, secret| text.replace(secret, MASK))
+    secrets.fold(text.to_owned(), |text, it| text.replace(it, secret::MASK))
 }
 
 #[cfg(test)]

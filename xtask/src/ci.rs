@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::process::{cargo, run};
 use crate::steps::Step;
 use crate::workspace::Workspace;
-use crate::{bench, features, instructions, models, tauri, tidy, tools};
+use crate::{bench, features, instructions, models, tauri, test, tidy, tools};
 
 /// In the order in which they run; each also runs by its name alone.
 pub(crate) const STEPS: &[Step] = &[
@@ -43,8 +43,18 @@ pub(crate) const STEPS: &[Step] = &[
         about: "no hot path costs more instructions than it did",
         run: instructions::check,
     },
-    // Further smoke tests go here, each as a step: kill -9 in small.
+    Step {
+        name: "journal",
+        about: "the harness of the journal notices an early acknowledgement",
+        run: journal_controls,
+    },
 ];
+
+/// The kills run with all tests; their control needs a journal that breaks its promise.
+fn journal_controls(_: &Workspace) -> Result<()> {
+    let planted = ["test", "-p", "orch-journal", "--features", "planted", "--test", "it", "kill::"];
+    test::counted(cargo().args(planted)).map(|_| ())
+}
 
 fn fmt(_: &Workspace) -> Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))

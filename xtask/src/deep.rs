@@ -20,7 +20,12 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "tsan", about: "threads at lanes and stacks under ThreadSanitizer", run: tsan },
     Step { name: "loom", about: "the models of the mailbox, bound 3", run: models::loom_deep },
     Step { name: "shuttle", about: "the same, 2,000,000 orders each", run: models::shuttle_deep },
-    // Further slow checks go here: fuzzing for hours, 10,000 kills.
+    Step {
+        name: "journal",
+        about: "10,000 kills, 20,000 losses of power, each byte",
+        run: journal,
+    },
+    // Further slow checks go here: fuzzing for hours.
 ];
 
 /// The sanitizers ship with the stable compiler, behind this switch.
@@ -59,6 +64,16 @@ fn properties(_: &Workspace) -> Result<()> {
         command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     })
     .map(|_| ())
+}
+
+/// The harnesses of the journal in their long form, with their controls.
+fn journal(workspace: &Workspace) -> Result<()> {
+    let mut command = cargo();
+    command.args(["test", "-p", "orch-journal", "--release", "--features", "planted"]);
+    command.arg("--target-dir").arg(workspace.target_dir.join("deep"));
+    command.args(["--test", "it", "--", "--nocapture"]);
+    command.env("ORCH_DEEP", "1").env("ORCH_KILLS", "10000");
+    test::counted(&mut command).map(|_| ())
 }
 
 fn asan(workspace: &Workspace) -> Result<()> {

@@ -1,0 +1,13 @@
+//! Tests of the public surface.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod conforming;
+mod damage;
+mod golden;
+mod kill;
+mod power;
+mod state;
+mod support;
+mod vfs;
+mod writer;
