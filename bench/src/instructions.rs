@@ -4,9 +4,13 @@
 //! N and with 2 N, the difference is the price of N messages: set-up cancels out.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use orch_bus::MessageBus;
-use orch_core::{AgentId, AgentMessage, MessagePriority};
+use orch_core::{AgentId, AgentMessage, ChainId, MessagePriority, Timestamp};
+use orch_policy::budget::{AccountName, Amounts, Ledger, Limits, OwnLimits, Payer, Unit};
+use orch_policy::chain::{Chains, ProgressLimits};
+use orch_policy::waits::{Party, WaitGraph};
 use tokio::runtime::Runtime;
 
 use crate::clock::stop_for_mint;
@@ -26,6 +30,9 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("mailbox-one-priority", |messages| through_mailbox(messages, |_| MessagePriority::Normal)),
     ("mailbox-mixed", |messages| through_mailbox(messages, |i| MIX[i % MIX.len()])),
     ("bus-send-by-id", through_bus),
+    ("guard-chain-message", through_chain),
+    ("guard-spend", through_ledger),
+    ("guard-ask", through_waits),
     ("scheduler-ping", |messages| ping(messages, &Bare::on(one_thread()))),
     ("scheduler-1000-agents", |messages| flood(messages, &Bare::on(one_thread()))),
     ("orchestrator-ping", |messages| ping(messages, &Whole::on(one_thread()))),
@@ -97,6 +104,53 @@ fn through_bus(messages: usize) {
         let message = AgentMessage::new(AgentId::OUTSIDE, mailbox.agent(), content.clone());
         bus.try_send(message).expect("a mailbox without a limit is never full");
         drop(mailbox.try_recv());
+    }
+}
+
+/// What the guards do to a message of a chain that has budgets: two agents that go on and on, and what
+/// they say changes each time, or they would be stopped.
+fn through_chain(messages: usize) {
+    let limits = Limits::none().with(Unit::Messages, u64::MAX - 1).with(Unit::Hops, u64::MAX - 1);
+    let chains = Chains::new(Arc::new(Ledger::new()), limits, ProgressLimits::OFF);
+    let (agents, now) = ([AgentId::new(), AgentId::new()], Timestamp::default());
+    let texts = [(); BATCH].map(|()| AgentId::new().to_string());
+    let first = chains.begin(ChainId::new(), agents[0], "go", now);
+    let mut member = first.expect("nothing is spent yet").member;
+    for i in 1..=messages {
+        let sent = chains.send(&member, agents[i % 2], &texts[i * i % BATCH]);
+        let next = sent.expect("the limits are far away").member;
+        member.settle();
+        member = next;
+    }
+}
+
+/// What a call of a model costs us: five accounts are charged at once, and settled.
+fn through_ledger(messages: usize) {
+    let (ledger, now) = (Ledger::new(), Timestamp::default());
+    let limits = Limits::none().with(Unit::Tokens, u64::MAX - 1).with(Unit::MicroUsd, u64::MAX - 1);
+    let own = || OwnLimits { agent: limits, subtree: limits };
+    let parent = Payer::run(&ledger, limits, now).child(&ledger, AgentId::new(), own(), now);
+    let child = parent.child(&ledger, AgentId::new(), own(), now);
+    let chain = ledger.open(AccountName::Chain(ChainId::new()), limits, now);
+    let worst = Amounts::of(Unit::Tokens, 1_000).with(Unit::MicroUsd, 3_000);
+    let actual = Amounts::of(Unit::Tokens, 10).with(Unit::MicroUsd, 30);
+    let purse = child.purse(Some(&chain));
+    for _ in 0..messages {
+        let reservation = purse.reserve(now, worst).expect("the limits are far away");
+        assert!(reservation.settle(&actual).overruns.is_empty());
+    }
+}
+
+/// What an ask adds: eight agents wait for each other in a row.
+fn through_waits(messages: usize) {
+    let agents = [(); 8].map(|()| Party::Agent(AgentId::new()));
+    let mut graph = WaitGraph::new();
+    for pair in agents[1..].windows(2) {
+        let _ = graph.begin(pair[0], [pair[1]]).expect("it is a row");
+    }
+    for _ in 0..messages {
+        let wait = graph.begin(agents[0], [agents[1]]).expect("it is a row");
+        assert!(graph.end(wait).is_none());
     }
 }
 

@@ -31,7 +31,11 @@ pub(crate) const STEPS: &[Step] = &[
         run: tauri::window,
     },
     Step { name: "loom", about: "the models of the mailbox, bound 2", run: models::loom },
-    Step { name: "shuttle", about: "the same, 20,000 orders each", run: models::shuttle },
+    Step {
+        name: "shuttle",
+        about: "the same and the ledger's, 20,000 orders each",
+        run: models::shuttle,
+    },
     Step { name: "bench", about: "the benchmarks: lints, tests and licences", run: bench::check },
     Step {
         name: "instructions-control",

@@ -13,13 +13,21 @@ use crate::workspace::Workspace;
 use crate::{models, setup, test};
 
 pub(crate) const STEPS: &[Step] = &[
-    Step { name: "properties", about: "all tests, 20,000 cases and seeds each", run: properties },
+    Step {
+        name: "properties",
+        about: "all tests, 20,000 cases and seeds each, 1,000,000 of the guards",
+        run: properties,
+    },
     Step { name: "asan-control", about: "AddressSanitizer finds a planted bug", run: asan_control },
     Step { name: "asan", about: "the tests of orch-bus under AddressSanitizer", run: asan },
     Step { name: "tsan-control", about: "ThreadSanitizer finds a planted bug", run: tsan_control },
     Step { name: "tsan", about: "threads at lanes and stacks under ThreadSanitizer", run: tsan },
     Step { name: "loom", about: "the models of the mailbox, bound 3", run: models::loom_deep },
-    Step { name: "shuttle", about: "the same, 2,000,000 orders each", run: models::shuttle_deep },
+    Step {
+        name: "shuttle",
+        about: "the same and the ledger's, 2,000,000 orders each",
+        run: models::shuttle_deep,
+    },
     Step {
         name: "journal",
         about: "10,000 kills, 20,000 losses of power, each byte",
@@ -58,6 +66,7 @@ fn properties(_: &Workspace) -> Result<()> {
     test::all_tests(|command| {
         command.arg("--release").args(["--target-dir", "target/deep"]);
         command.env("PROPTEST_CASES", "20000").env("ORCH_SIM_SEEDS", "20000");
+        command.env("ORCH_GUARD_CASES", "1000000");
         // Fast to run, with every assertion on, and without the long link of a real release.
         command.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
         command.env("CARGO_PROFILE_RELEASE_LTO", "off");
