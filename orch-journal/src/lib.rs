@@ -50,7 +50,7 @@ pub use record::{Entry, Record, Seq, StepKey, StepKind};
 pub use redact::Redactor;
 pub use sqlite::{
     Durability, FORMAT_VERSION, OpenError, SqliteOptions, SqliteReader, SqliteStore, Verified,
-    WalReport,
+    WalReport, Writer,
 };
 pub use state::{
     Agent, Conversation, Counts, DEDUP_WINDOW, Delivery, Grant, Illegal, Letter, Question, Run,

@@ -14,6 +14,9 @@ use crate::store::{Of, Pruned, Stats, Store, StoreError};
 pub struct MemoryStore {
     events: BTreeMap<Seq, Entry>,
     state: State,
+    /// Invariant: equal to `state` between two sets; within one, where it goes back to. A copy for
+    /// each set would cost as much as all that is live.
+    before: State,
 }
 
 impl MemoryStore {
@@ -24,20 +27,25 @@ impl MemoryStore {
     }
 
     fn append_set(&mut self, set: &Prepared) -> Result<Seq, Illegal> {
-        // A copy shares all contents; only a set that is refused needs it, but by then it is too late.
-        let before = self.state.clone();
         let mut new = Vec::with_capacity(set.items.len());
         for record in set.records() {
             let seq = self.state.last().next();
             let entry = Entry { seq, at: set.at, record: record.clone() };
             if let Err(illegal) = self.state.apply(&entry) {
-                self.state = before;
+                // One that is refused changed nothing, so only those in front of it are taken back.
+                if !new.is_empty() {
+                    self.state = self.before.clone();
+                }
                 return Err(illegal);
             }
-            new.push((seq, entry));
+            new.push(entry);
+        }
+        for entry in &new {
+            self.before.apply(entry).expect("an equal state has taken it");
         }
         self.state.take_touched();
-        self.events.extend(new);
+        self.before.take_touched();
+        self.events.extend(new.into_iter().map(|entry| (entry.seq, entry)));
         Ok(self.state.last())
     }
 

@@ -413,7 +413,7 @@ impl Record {
             Self::RunStarted { .. } => 1,
             Self::RunEnded { .. } => 2,
             Self::Recovered {} => 3,
-            Self::AgentRegistered { .. } => 4,
+            Self::AgentRegistered { .. } => Self::AGENT_REGISTERED,
             Self::AgentRetired { .. } => 5,
             Self::AgentFailed { .. } => 6,
             Self::AgentRestarted { .. } => 7,
@@ -427,7 +427,7 @@ impl Record {
             Self::Settled { .. } => 15,
             Self::RetryScheduled { .. } => 16,
             Self::PutBack { .. } => 17,
-            Self::DeadLettered { .. } => 18,
+            Self::DeadLettered { .. } => Self::DEAD_LETTERED,
             Self::LetterDropped { .. } => 19,
             Self::SentAgain { .. } => 20,
             Self::Asked { .. } => 21,
@@ -441,7 +441,9 @@ impl Record {
         }
     }
 
+    pub(crate) const AGENT_REGISTERED: u8 = 4;
     pub(crate) const ACCEPTED: u8 = 8;
+    pub(crate) const DEAD_LETTERED: u8 = 18;
 
     /// The name of a kind of this number.
     pub(crate) const fn kind_name(kind: u8) -> &'static str {

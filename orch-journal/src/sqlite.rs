@@ -11,6 +11,7 @@ mod lock;
 mod open;
 mod prune;
 mod query;
+mod reader;
 mod rows;
 mod schema;
 mod verify;
@@ -22,8 +23,9 @@ use orch_core::Timestamp;
 use rusqlite::Connection;
 
 pub use error::OpenError;
+pub use lock::Writer;
 pub use open::{Durability, SqliteOptions};
-pub use query::SqliteReader;
+pub use reader::SqliteReader;
 pub use schema::FORMAT_VERSION;
 pub use verify::Verified;
 pub use wal::WalReport;

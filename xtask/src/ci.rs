@@ -56,8 +56,8 @@ pub(crate) const STEPS: &[Step] = &[
 
 /// The kills run with all tests; their control needs a journal that breaks its promise.
 fn journal_controls(_: &Workspace) -> Result<()> {
-    let planted = ["test", "-p", "orch-journal", "--features", "planted", "--test", "it", "kill::"];
-    test::counted(cargo().args(planted)).map(|_| ())
+    let planted = ["test", "-p", "orch-journal", "--features", "planted", "--test", "it"];
+    test::counted(cargo().args(planted).args(["--", "kill::", "strace::"])).map(|_| ())
 }
 
 fn fmt(_: &Workspace) -> Result<()> {

@@ -13,7 +13,7 @@ use crate::state::{Agent, Conversation, Delivery, Key, Letter, Run, State, Step,
 use crate::store::StoreError;
 
 /// What is written with every transaction: where the journal ends, and what the tables add up to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tip {
     pub(super) seq: Seq,
     pub(super) at: Timestamp,

@@ -102,16 +102,21 @@ impl Live {
             None => (State::new(), Written::default()),
         };
         let heads = Heads::load(&db)?;
-        if Tip::read(&db)?.is_some_and(|tip| tip.heads != heads.digest) {
-            let what = "rows were lost or changed: they do not add up to what was written";
-            return Err(StoreError::damaged("the table agent", what));
-        }
+        check_heads(&heads, &Tip::read(&db)?.unwrap_or_default())?;
         Ok(Self { db, state, written, heads, conversations, sealer, hash, wal })
     }
 }
 
+pub(super) fn check_heads(heads: &Heads, tip: &Tip) -> Result<(), StoreError> {
+    if heads.digest == tip.heads {
+        return Ok(());
+    }
+    let what = "rows were lost or changed: they do not add up to what was written";
+    Err(StoreError::damaged("the table agent", what))
+}
+
 /// Compares the last event with what the tip says of it. Its hash.
-fn check_end(db: &Connection) -> Result<RowHash, StoreError> {
+pub(super) fn check_end(db: &Connection) -> Result<RowHash, StoreError> {
     let tip = Tip::read(db)?;
     let sql = format!("SELECT {COLUMNS} FROM event AS e ORDER BY e.seq DESC LIMIT 1");
     let mut last = db.prepare(&sql)?;

@@ -1,96 +1,16 @@
 //! Questions to the table `event`.
 
 use std::collections::HashSet;
-use std::path::Path;
 
 use orch_core::{AgentId, ChainId, MessageId, Timestamp};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, params};
+use rusqlite::{Connection, OptionalExtension, Params, params};
 
-use super::error::OpenError;
 use super::event::{self, COLUMNS, Sealer};
-use super::lock::{Lock, io_error};
-use super::open::{SqliteOptions, look_at_wal};
-use super::schema::{self, Kind};
 use crate::record::{Entry, Record, Seq};
-use crate::state::Run;
 use crate::store::{Of, Stats, StoreError};
 
 /// First and last event of a run; no last one while it is open.
 type Range = (Seq, Option<(Seq, Timestamp)>);
-
-/// Asks a journal that another process or thread may be writing. Sees what was committed when each
-/// question began.
-#[derive(Debug)]
-pub struct SqliteReader {
-    db: Connection,
-}
-
-impl SqliteReader {
-    /// Opens a journal to ask it. It must be there.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError`] if it is not there, or no journal.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let path = path.as_ref();
-        std::fs::metadata(path).map_err(|error| io_error(path, &error))?;
-        // Only while nobody writes: a WAL that grows under the look has a torn end.
-        if !matches!(Lock::take(path), Err(OpenError::InUse { .. })) {
-            look_at_wal(path, &SqliteOptions::new())?;
-        }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(path, flags)?;
-        db.busy_timeout(std::time::Duration::from_secs(5))?;
-        let name = path.display().to_string();
-        match schema::check(&db, &name)? {
-            Kind::Journal => Ok(Self { db }),
-            Kind::Empty => Err(OpenError::NotAJournal { path: name }),
-        }
-    }
-
-    /// At most `n_max` events, oldest first, from this number on.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Damaged`] if one of them is not what was written.
-    pub fn events(&self, from: Seq, n_max: usize) -> Result<Vec<Entry>, StoreError> {
-        events(&self.db, from, n_max)
-    }
-
-    /// The last `n_max` events of somebody or something, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// As [`events`](Self::events).
-    pub fn latest(&self, of: Of, n_max: usize) -> Result<Vec<Entry>, StoreError> {
-        let range = self.runs()?;
-        let range = |run: u64| range.iter().find(|it| it.run == run).map(|it| (it.first, it.ended));
-        latest(&self.db, of, n_max, |agent| self.head(agent), range)
-    }
-
-    /// The runs, by number.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if they cannot be read.
-    pub fn runs(&self) -> Result<Vec<Run>, StoreError> {
-        let sql = "SELECT value FROM live WHERE kind = ? ORDER BY key";
-        let mut all = self.db.prepare_cached(sql)?;
-        let texts = all.query_map([super::rows::LiveKind::Run as i64], |row| row.get(0))?;
-        let texts = texts.collect::<Result<Vec<String>, _>>()?;
-        let read = |text: &String| {
-            serde_json::from_str(text).map_err(|error| StoreError::damaged("the table live", error))
-        };
-        texts.iter().map(read).collect()
-    }
-
-    fn head(&self, agent: AgentId) -> Result<Option<Seq>, StoreError> {
-        let mut head = self.db.prepare_cached("SELECT head FROM agent WHERE id = ?")?;
-        let id = agent.as_uuid();
-        let head = head.query_row([id.as_bytes()], |row| row.get::<_, i64>(0)).optional()?;
-        Ok(head.map(|it| Seq(it.cast_unsigned())))
-    }
-}
 
 pub(super) fn events(db: &Connection, from: Seq, n_max: usize) -> Result<Vec<Entry>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM event AS e WHERE e.seq >= ? ORDER BY e.seq LIMIT ?");
@@ -208,6 +128,26 @@ fn of_chain(db: &Connection, chain: ChainId, n_max: usize) -> Result<Vec<Entry>,
         }
     }
     seqs.into_iter().map(|seq| event::get(db, seq, &mut sealer)).collect()
+}
+
+/// All events of a kind. Looks at every event.
+pub(super) fn of_kind(db: &Connection, kind: u8) -> Result<Vec<Entry>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM event AS e WHERE e.kind = ? ORDER BY e.seq");
+    select(db, &sql, [kind])
+}
+
+/// Messages with the first event that has each. Looks at every event.
+pub(super) fn messages(db: &Connection) -> Result<Vec<(Seq, MessageId)>, StoreError> {
+    let sql =
+        "SELECT min(seq), message FROM event WHERE kind IN (?, ?) GROUP BY message ORDER BY 1";
+    let mut all = db.prepare_cached(sql)?;
+    let mut rows = all.query(params![Record::ACCEPTED, Record::DEAD_LETTERED])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = MessageId::from_uuid(uuid::Uuid::from_bytes(row.get(1)?));
+        found.push((Seq(row.get::<_, i64>(0)?.cast_unsigned()), id));
+    }
+    Ok(found)
 }
 
 fn select(db: &Connection, sql: &str, with: impl Params) -> Result<Vec<Entry>, StoreError> {

@@ -92,7 +92,10 @@ pub(super) enum Kind {
 
 /// Looks at what a file says that it is, and at its tables.
 pub(super) fn check(db: &Connection, path: &str) -> Result<Kind, OpenError> {
-    let number = |pragma: &str| db.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0));
+    let number = |pragma: &str| {
+        let found = db.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0));
+        found.map_err(|error| not_read(error, path))
+    };
     let (application, version): (i64, i64) = (number("application_id")?, number("user_version")?);
     let mut tables = db.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")?;
     let found = tables.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -117,4 +120,12 @@ pub(super) fn check(db: &Connection, path: &str) -> Result<Kind, OpenError> {
         }
     }
     Ok(Kind::Journal)
+}
+
+/// SQLite says so of any file that does not begin as its own do.
+fn not_read(error: rusqlite::Error, path: &str) -> OpenError {
+    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) {
+        return OpenError::NotAJournal { path: path.to_owned() };
+    }
+    error.into()
 }

@@ -7,7 +7,10 @@ mod damage;
 mod golden;
 mod kill;
 mod power;
+mod reader;
 mod state;
+#[cfg(target_os = "linux")]
+mod strace;
 mod support;
 mod vfs;
 mod writer;
