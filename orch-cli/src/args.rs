@@ -1,8 +1,15 @@
 //! The command line.
 
+mod journal;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use journal::{
+    AgentArgs, ChainArgs, DeadLettersCommand, DropArgs, FileArgs, JournalCommand, LetterArgs,
+    LettersArgs, PruneArgs, RangeArgs, TimelineArgs,
+};
 
 /// Runs teams of agents: programs, models and functions that pass messages to each other, inside
 /// limits that they cannot break.
@@ -17,11 +24,12 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    completed
   1    internal error
-  2    wrong input: a team file, an argument, or an agent that cannot run
+  2    wrong input: a team file, a journal, an argument, or an agent that cannot run
   3    stopped by the limit of iterations, or a loop that was not approved
   4    stopped by the limit of messages of an agent
   5    stopped by the time limit
   6    an agent failed, or the answer lacks something that an agent gave up
+  7    a journal is damaged
   130  stopped by hand";
 
 #[derive(Debug, Subcommand)]
@@ -30,6 +38,14 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Checks a team without running it, and shows it with all defaults
     Check(CheckArgs),
+    /// Shows what a journal says, also while it is written
+    #[command(subcommand)]
+    Journal(JournalCommand),
+    /// Shows and drops the messages that were given up
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
+    /// Removes what a journal says of runs that ended long ago
+    Prune(PruneArgs),
 }
 
 #[derive(Debug, Args)]

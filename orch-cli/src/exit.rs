@@ -15,6 +15,7 @@ pub(crate) enum Exit {
     Messages = 4,
     Time = 5,
     AgentFailed = 6,
+    Damaged = 7,
     Stopped = 130,
 }
 
@@ -49,6 +50,10 @@ pub(crate) struct Stop {
 impl Stop {
     pub(crate) fn wrong_input(message: impl Display) -> Self {
         Self { exit: Exit::WrongInput, message: message.to_string() }
+    }
+
+    pub(crate) fn damaged(message: impl Display) -> Self {
+        Self { exit: Exit::Damaged, message: message.to_string() }
     }
 
     pub(crate) fn internal(message: impl Display) -> Self {

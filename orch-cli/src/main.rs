@@ -1,18 +1,23 @@
-//! `orch`: runs a team of agents from one file.
+//! `orch`: runs a team of agents from one file, and shows what a journal says.
 
 #![forbid(unsafe_code)]
 
 mod args;
 mod check;
+mod dead_letters;
 mod exit;
 mod input;
+mod journal;
 mod logging;
 mod out;
+mod prune;
 mod run;
 mod screen;
 mod signals;
 mod summary;
+mod table;
 mod team;
+mod when;
 
 use std::process::ExitCode;
 
@@ -39,6 +44,9 @@ fn main() -> ExitCode {
     let ended = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
+        Command::Journal(command) => journal::journal(&command),
+        Command::DeadLetters(command) => dead_letters::dead_letters(&command),
+        Command::Prune(args) => prune::prune(&args),
     };
     ended.unwrap_or_else(explain).into()
 }

@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use orch_runtime::{Event, MessageBus, Observer};
 
 pub(crate) use board::Board;
-pub(crate) use text::{one_line, seconds};
+pub(crate) use text::{one_line, plain, seconds};
 
 use live::Live;
 

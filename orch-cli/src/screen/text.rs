@@ -20,6 +20,11 @@ pub(crate) fn one_line(text: &str, width: usize) -> String {
     }
 }
 
+/// All lines, without other control characters.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c == '\n' { c } else { visible(c) }).collect()
+}
+
 /// A character that cannot move the cursor or turn the text round.
 fn visible(c: char) -> char {
     let turns =
@@ -50,6 +55,11 @@ mod tests {
         assert_eq!(one_line("abcdef", 3), "abc…");
         assert_eq!(one_line("äöü", 3), "äöü");
         assert_eq!(one_line("", 3), "");
+    }
+
+    #[test]
+    fn a_text_of_several_lines_keeps_them_and_nothing_else_that_moves_the_cursor() {
+        assert_eq!(plain("a\r\n\tb\u{9b}1m\u{202e}"), "a·\n b·1m·");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod support;
 
 mod answers;
+mod journal;
 mod leftovers;
 mod refusals;
 mod views;
