@@ -1,9 +1,10 @@
 //! The one hook of a bus: who sets it decides what is accepted, and when acceptance counts.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
+use std::sync::Arc;
 
-use orch_core::AgentMessage;
+use orch_core::{AgentMessage, DeadLetter};
 
 /// Why admission refused a message, in words for its sender.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +21,32 @@ impl Refusal {
         Self { reason: reason.into() }
     }
 }
+
+/// How a commit ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Commit {
+    /// It is durable: the message enters its lane.
+    Committed,
+    /// A message of this id was accepted before: the send is answered well, and there is no second
+    /// copy.
+    Known,
+    /// It is not to be accepted.
+    Refused(Refusal),
+    /// It cannot be made durable; nothing of it was.
+    NotDurable {
+        /// Why, in words for its sender.
+        reason: String,
+        /// Whether it may be possible later.
+        transient: bool,
+    },
+    /// Nobody knows whether it is durable. The message does not enter its lane now; if it is durable
+    /// after all, a restart finds it.
+    Uncertain(String),
+}
+
+/// A commit under way. It outlives the send that began it: see [`Admission::go_on`].
+pub type CommitFuture = Pin<Box<dyn Future<Output = Commit> + Send>>;
 
 /// Decides about each message before it enters its lane: [`check`](Self::check) after the bus's own
 /// checks (recipient, size, deadline), [`commit`](Self::commit) after a place in the lane was
@@ -38,17 +65,28 @@ pub trait Admission: Send + Sync {
         false
     }
 
-    /// Makes the acceptance durable. The message enters its lane only after this returned well.
-    ///
-    /// # Cancel safety
-    ///
-    /// A send that is dropped drops this future: the commit may or may not have happened, and the
-    /// sender has no answer. Sending the same id again is the way out.
-    fn commit<'a>(
-        &'a self,
-        message: &'a AgentMessage,
-    ) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + 'a>> {
-        let _ = message;
-        Box::pin(std::future::ready(Ok(())))
+    /// Makes the acceptance durable. The message enters its lane only after this answered
+    /// [`Commit::Committed`].
+    fn commit(self: Arc<Self>, message: AgentMessage) -> CommitFuture {
+        drop(message);
+        Box::pin(ready(Commit::Committed))
+    }
+
+    /// As [`commit`](Self::commit), for the message of a dead letter that is sent again under its
+    /// id.
+    fn commit_again(self: Arc<Self>, message: AgentMessage) -> CommitFuture {
+        self.commit(message)
+    }
+
+    /// Polls the rest of a send to its end whose future was dropped while it committed. Without this
+    /// a message could be durable and in no lane. The provided method drops it.
+    fn go_on(&self, rest: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        drop(rest);
+    }
+
+    /// Hears of a dead letter that the bus makes by itself, before anybody sees it there: of a message
+    /// whose mailbox was closed meanwhile, or a copy of a broadcast that was refused. Must not block.
+    fn given_up(&self, letter: &DeadLetter) {
+        let _ = letter;
     }
 }

@@ -8,6 +8,7 @@ use orch_core::{AgentId, AgentMessage, Content, IdState, MessageId, Timestamp};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::admission::CommitFuture;
 use crate::bus::MessageBus;
 use crate::error::SendError;
 
@@ -105,6 +106,34 @@ impl MessageBus {
     /// [`AskError`]: the question was refused, the time went by, or the asked agent failed, was
     /// retired, gave the question up or answered nothing.
     pub async fn ask(&self, question: AgentMessage, wait: Duration) -> Result<Content, AskError> {
+        self.ask_by(question, wait, |question| self.send(question)).await
+    }
+
+    /// As [`ask`](Self::ask), with a commit of the caller's own; see [`send_with`](Self::send_with). The
+    /// question is open before the commit is polled, so that it may be answered there.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn ask_with(
+        &self,
+        question: AgentMessage,
+        wait: Duration,
+        commit: CommitFuture,
+    ) -> Result<Content, AskError> {
+        self.ask_by(question, wait, |question| self.send_with(question, commit)).await
+    }
+
+    async fn ask_by<F: Future<Output = Result<MessageId, SendError>>>(
+        &self,
+        question: AgentMessage,
+        wait: Duration,
+        send: impl FnOnce(AgentMessage) -> F,
+    ) -> Result<Content, AskError> {
         let question = match question.deadline() {
             Some(_) => question,
             None => question.with_deadline(Timestamp::now().after(wait)),
@@ -114,7 +143,7 @@ impl MessageBus {
         self.questions().insert(id, Open { to, answer });
         let _forget = Forget { bus: self, id };
         let exchange = async {
-            self.send(question).await?;
+            send(question).await?;
             match answered.await {
                 Ok(answer) => Ok(answer?),
                 Err(_) => Err(QuestionFailure::DeadLettered(ASKED_AGAIN.to_owned()).into()),

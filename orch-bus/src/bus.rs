@@ -7,13 +7,14 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use orch_core::{AgentId, AgentMessage, EventHub, IdState, MessageId, PriorityDepth};
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Commit, CommitFuture};
 use crate::ask::{QuestionFailure, Questions};
 use crate::dead_letters::{DeadLetters, ResendError};
 use crate::error::SendError;
 use crate::home::{BusLimits, Home};
 use crate::mailbox::Mailbox;
 use crate::ready::{Attachment, note_address, take_address};
+use crate::reserved::Reserved;
 
 /// Routes messages to mailboxes by agent id.
 ///
@@ -145,6 +146,52 @@ impl MessageBus {
         }
     }
 
+    /// Sends a message whose acceptance is a part of the caller's own commit, which is polled once a
+    /// place was reserved. The bus's own [`Admission::commit`](crate::Admission::commit) is not asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send) on a bus whose acceptance waits for a commit.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], with the message in it.
+    pub async fn send_with(
+        &self,
+        message: AgentMessage,
+        commit: CommitFuture,
+    ) -> Result<MessageId, SendError> {
+        self.reserve(message).await?.enter_after(commit).await
+    }
+
+    /// Checks a message and reserves its place: see [`Mailbox::reserve`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], with the message in it.
+    pub async fn reserve(&self, message: AgentMessage) -> Result<Reserved, SendError> {
+        match self.mailbox(message.to()) {
+            Some(mailbox) => mailbox.reserve(message).await,
+            None => Err(SendError::UnknownAgent(Box::new(message))),
+        }
+    }
+
+    /// As [`reserve`](Self::reserve), but never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], with the message in it.
+    pub fn try_reserve(&self, message: AgentMessage) -> Result<Reserved, SendError> {
+        match self.mailbox(message.to()) {
+            Some(mailbox) => mailbox.try_reserve_for(message),
+            None => Err(SendError::UnknownAgent(Box::new(message))),
+        }
+    }
+
     /// As [`send`](Self::send), but never waits.
     ///
     /// # Errors
@@ -214,8 +261,8 @@ impl MessageBus {
     pub async fn resend(&self, message: MessageId) -> Result<(), ResendError> {
         let (number, letter) =
             self.dead_letters().take_numbered(message).ok_or(ResendError::Unknown(message))?;
-        let kept = KeepLetter { bus: self, number, letter: Some(letter) };
-        kept.resend().await
+        let kept = KeepLetter { home: self.home.clone(), number, letter: Some(letter) };
+        kept.resend(self).await
     }
 
     /// Where this bus and its scheduler tell what happens.
@@ -258,26 +305,41 @@ impl MessageBus {
 
 /// A letter on its way back into its mailbox: kept again unless it arrives, even if the send is
 /// dropped half-way.
-struct KeepLetter<'a> {
-    bus: &'a MessageBus,
+struct KeepLetter {
+    home: Arc<Home>,
     number: u64,
     letter: Option<orch_core::DeadLetter>,
 }
 
-impl KeepLetter<'_> {
-    async fn resend(mut self) -> Result<(), ResendError> {
+impl KeepLetter {
+    async fn resend(mut self, bus: &MessageBus) -> Result<(), ResendError> {
         let Some(letter) = &self.letter else { return Ok(()) };
         let message = letter.message.clone().without_deadline();
-        self.bus.send(message).await.map_err(ResendError::NotAccepted)?;
-        self.letter = None;
+        let commits = self.home.admission.get().filter(|hook| hook.has_commit()).cloned();
+        let Some(admission) = commits else {
+            bus.send(message).await.map_err(ResendError::NotAccepted)?;
+            self.letter = None;
+            return Ok(());
+        };
+        let reserved = bus.reserve(message).await.map_err(ResendError::NotAccepted)?;
+        let committing = admission.commit_again(reserved.message().clone());
+        // The letter goes where the commit goes, also if this future is dropped.
+        let commit = Box::pin(async move {
+            let committed = committing.await;
+            if matches!(committed, Commit::Committed | Commit::Known) {
+                drop(self.letter.take());
+            }
+            committed
+        });
+        reserved.enter_after(commit).await.map_err(ResendError::NotAccepted)?;
         Ok(())
     }
 }
 
-impl Drop for KeepLetter<'_> {
+impl Drop for KeepLetter {
     fn drop(&mut self) {
         if let Some(letter) = self.letter.take() {
-            self.bus.dead_letters().put_back(self.number, letter);
+            self.home.dead_letters.put_back(self.number, letter);
         }
     }
 }

@@ -38,6 +38,12 @@ impl Parcel {
     pub(crate) fn new(message: AgentMessage) -> Self {
         Self { message, attempts: Attempts::default() }
     }
+
+    /// With the attempts that failed before.
+    pub(crate) fn with_attempts(mut self, failed: Vec<AttemptError>) -> Self {
+        self.attempts = Attempts((!failed.is_empty()).then(|| Box::new(Failed(failed))));
+        self
+    }
 }
 
 /// Failed attempts, oldest first. Most messages have none, so there is nothing to point to.

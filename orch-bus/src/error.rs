@@ -52,6 +52,24 @@ pub enum SendError {
         /// Why.
         reason: String,
     },
+    /// Its acceptance could not be made durable; nothing of it was.
+    #[error("the message could not be made durable: {reason}")]
+    NotDurable {
+        /// The message.
+        message: Box<AgentMessage>,
+        /// Why.
+        reason: String,
+        /// Whether it may be possible later.
+        transient: bool,
+    },
+    /// Nobody knows whether it was accepted. Sending it again under the same id is safe.
+    #[error("nobody knows whether the message was accepted, send the same one again: {reason}")]
+    Uncertain {
+        /// The message.
+        message: Box<AgentMessage>,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl SendError {
@@ -65,14 +83,19 @@ impl SendError {
             | Self::TooLarge { message, .. }
             | Self::Expired(message)
             | Self::WouldWait(message)
-            | Self::Refused { message, .. } => *message,
+            | Self::Refused { message, .. }
+            | Self::NotDurable { message, .. }
+            | Self::Uncertain { message, .. } => *message,
         }
     }
 
     /// Whether the same send may be accepted later.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Full { .. } | Self::WouldWait(_))
+        matches!(
+            self,
+            Self::Full { .. } | Self::WouldWait(_) | Self::NotDurable { transient: true, .. }
+        )
     }
 
     pub(crate) fn full(message: AgentMessage, limit: u32, waited: Duration) -> Self {

@@ -77,6 +77,9 @@ impl Home {
         let (message, reason) = (letter.message.id(), letter.reason.clone());
         let attempts = u32::try_from(letter.attempts.len()).unwrap_or(u32::MAX);
         let error = letter.attempts.last().map(|attempt| attempt.error.clone());
+        if let Some(admission) = self.admission.get() {
+            admission.given_up(&letter);
+        }
         self.dead_letters.add(letter);
         self.events.emit(Severity::Warn, || EventKind::DeadLettered {
             agent,

@@ -55,6 +55,8 @@ mod bus;
 #[cfg(not(any(orch_loom, orch_shuttle)))]
 mod fan_out;
 #[cfg(not(any(orch_loom, orch_shuttle)))]
+mod reserved;
+#[cfg(not(any(orch_loom, orch_shuttle)))]
 mod send;
 
 pub use dead_letters::{DeadLetters, ResendError};
@@ -66,10 +68,11 @@ pub use ready::{Announced, Attachment, Desk};
 
 #[cfg(not(any(orch_loom, orch_shuttle)))]
 pub use {
-    admission::{Admission, Refusal},
+    admission::{Admission, Commit, CommitFuture, Refusal},
     ask::{AskError, QuestionFailure},
     bus::MessageBus,
     home::BusLimits,
+    reserved::Reserved,
 };
 
 #[cfg(doctest)]

@@ -32,7 +32,8 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 
 use orch_core::{
-    AgentId, AgentMessage, DeadLetter, DeadLetterReason, MessagePriority, PriorityDepth, Timestamp,
+    AgentId, AgentMessage, AttemptError, DeadLetter, DeadLetterReason, MessagePriority,
+    PriorityDepth, Timestamp,
 };
 
 use crate::dead_letters::DeadLetters;
@@ -362,8 +363,12 @@ impl Mailbox {
     /// Puts a message into the place that was reserved for it.
     /// A caller that succeeds calls [`signal_arrival`](Self::signal_arrival) next.
     pub(crate) fn push_reserved(&self, message: AgentMessage) -> Result<(), AgentMessage> {
-        let priority = message.priority();
-        match self.lanes.push(priority.lane(), Parcel::new(message)) {
+        self.push_parcel(Parcel::new(message))
+    }
+
+    fn push_parcel(&self, parcel: Parcel) -> Result<(), AgentMessage> {
+        let priority = parcel.message.priority();
+        match self.lanes.push(priority.lane(), parcel) {
             Ok(()) => {
                 self.home.sent.bump();
                 Ok(())
@@ -373,6 +378,26 @@ impl Mailbox {
                 Err(parcel.message)
             }
         }
+    }
+
+    /// For whoever recovers a mailbox: puts a message into its lane that was accepted by an earlier
+    /// process, with the attempts that failed. Asks no admission and no limit, since it was accepted;
+    /// call it in the order in which the lane was, before anybody sends.
+    ///
+    /// # Errors
+    ///
+    /// The message, if the mailbox is closed.
+    pub fn restore(
+        self: &Arc<Self>,
+        message: AgentMessage,
+        attempts: Vec<AttemptError>,
+    ) -> Result<(), Box<AgentMessage>> {
+        let priority = message.priority();
+        let has_place = self.places(priority).try_reserve(u32::MAX);
+        debug_assert!(has_place, "without a limit there is a place");
+        self.push_parcel(Parcel::new(message).with_attempts(attempts)).map_err(Box::new)?;
+        self.signal_arrival(priority);
+        Ok(())
     }
 
     /// Gives a place back that nothing was checked out of, and tells one sender that waits for room.

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::admission::{Admission, Refusal};
 use crate::error::SendError;
 use crate::mailbox::Mailbox;
+use crate::reserved::Reserved;
 use crate::sync::{Point, pass};
 
 impl Mailbox {
@@ -22,8 +23,9 @@ impl Mailbox {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: dropping the future before it is ready accepts nothing (but see
-    /// [`Admission::commit`](crate::Admission::commit)).
+    /// Cancel safe: dropping the future before it is ready accepts nothing. On a bus whose acceptance
+    /// waits for a commit, a commit that began goes on, and the message may be accepted: to send the
+    /// same id again is safe.
     ///
     /// # Errors
     ///
@@ -44,6 +46,60 @@ impl Mailbox {
         self: &Arc<Self>,
         message: AgentMessage,
     ) -> Result<MessageId, SendError> {
+        match self.commits().cloned() {
+            None => {
+                let message = self.wait_for_place(message).await?;
+                Place { mailbox: self, priority: Some(message.priority()) }.fill(message)
+            }
+            Some(admission) => {
+                let reserved = self.reserve_checked(message).await?;
+                let commit = admission.commit(reserved.message().clone());
+                reserved.enter_after(commit).await
+            }
+        }
+    }
+
+    /// Checks a message, waits for room as [`send`](Self::send) does, and reserves its place.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future before it is ready reserves nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], with the message in it.
+    pub async fn reserve(self: &Arc<Self>, message: AgentMessage) -> Result<Reserved, SendError> {
+        match self.check(&message) {
+            Ok(()) => self.reserve_checked(message).await,
+            Err(reject) => Err(reject.of(message)),
+        }
+    }
+
+    /// As [`reserve`](Self::reserve), but never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], with the message in it: `Full` at once.
+    pub fn try_reserve_for(self: &Arc<Self>, message: AgentMessage) -> Result<Reserved, SendError> {
+        match self.check(&message) {
+            Ok(()) if self.try_reserve(message.priority()) => {
+                Ok(Reserved::new(self.clone(), message))
+            }
+            Ok(()) => Err(SendError::full(message, self.lane_capacity(), Duration::ZERO)),
+            Err(reject) => Err(reject.of(message)),
+        }
+    }
+
+    async fn reserve_checked(
+        self: &Arc<Self>,
+        message: AgentMessage,
+    ) -> Result<Reserved, SendError> {
+        let message = self.wait_for_place(message).await?;
+        Ok(Reserved::new(self.clone(), message))
+    }
+
+    /// Reserves a place for a message that was checked, and answers the message.
+    async fn wait_for_place(&self, message: AgentMessage) -> Result<AgentMessage, SendError> {
         let priority = message.priority();
         if !self.try_reserve(priority) {
             let started = Instant::now();
@@ -55,13 +111,7 @@ impl Mailbox {
                 }
             }
         }
-        let place = Place { mailbox: self, priority: Some(priority) };
-        if let Some(admission) = self.commits()
-            && let Err(refusal) = admission.commit(&message).await
-        {
-            return Err(SendError::Refused { message: Box::new(message), reason: refusal.reason });
-        }
-        place.fill(message)
+        Ok(message)
     }
 
     /// As [`send`](Self::send), but never waits.
@@ -97,8 +147,8 @@ impl Mailbox {
     }
 
     /// The hook, if acceptance must wait for it.
-    fn commits(&self) -> Option<&dyn Admission> {
-        self.home.admission.get().map(|hook| &**hook).filter(|hook| hook.has_commit())
+    fn commits(&self) -> Option<&Arc<dyn Admission>> {
+        self.home.admission.get().filter(|hook| hook.has_commit())
     }
 
     /// What can be said without a place in the lane.
@@ -190,19 +240,9 @@ struct Place<'a> {
 impl Place<'_> {
     fn fill(mut self, message: AgentMessage) -> Result<MessageId, SendError> {
         self.priority = None;
-        let (id, priority) = (message.id(), message.priority());
-        let events = &self.mailbox.home.events;
-        let copy = events.wants(Severity::Debug).then(|| message.clone());
-        match self.mailbox.push_reserved(message) {
-            Ok(()) => {
-                // After the push, since only that decides; before anybody is woken, so that what
-                // they tell of the message comes later. A receiver that is awake may still be first.
-                if let Some(message) = copy {
-                    events.emit(Severity::Debug, || EventKind::Accepted { message });
-                }
-                self.mailbox.signal_arrival(priority);
-                Ok(id)
-            }
+        let id = message.id();
+        match self.mailbox.put_in(message) {
+            Ok(()) => Ok(id),
             Err(message) => Err(SendError::Closed(Box::new(message))),
         }
     }

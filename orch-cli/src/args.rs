@@ -29,7 +29,7 @@ Exit codes:
   4    stopped by the limit of messages of an agent
   5    stopped by the time limit
   6    an agent failed, or the answer lacks something that an agent gave up
-  7    a journal is damaged
+  7    a journal is damaged, or failed during the run
   130  stopped by hand";
 
 #[derive(Debug, Subcommand)]

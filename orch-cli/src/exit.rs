@@ -15,7 +15,7 @@ pub(crate) enum Exit {
     Messages = 4,
     Time = 5,
     AgentFailed = 6,
-    Damaged = 7,
+    Journal = 7,
     Stopped = 130,
 }
 
@@ -35,6 +35,7 @@ impl Exit {
             StopReason::MaxExecutionTime => Self::Time,
             StopReason::AgentError { .. } => Self::AgentFailed,
             StopReason::ManualStop => Self::Stopped,
+            StopReason::JournalFailed { .. } => Self::Journal,
             _ => Self::Internal,
         }
     }
@@ -53,7 +54,7 @@ impl Stop {
     }
 
     pub(crate) fn damaged(message: impl Display) -> Self {
-        Self { exit: Exit::Damaged, message: message.to_string() }
+        Self { exit: Exit::Journal, message: message.to_string() }
     }
 
     pub(crate) fn internal(message: impl Display) -> Self {
@@ -77,6 +78,7 @@ mod tests {
             (StopReason::MaxExecutionTime, 5),
             (StopReason::AgentError { agent_id, error: String::new() }, 6),
             (StopReason::ManualStop, 130),
+            (StopReason::JournalFailed { error: String::new() }, 7),
         ];
         for (reason, code) in codes {
             assert_eq!(Exit::of(&reason) as u8, code, "{reason}");

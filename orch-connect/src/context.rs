@@ -251,6 +251,13 @@ impl Context {
         self.turn.attempt()
     }
 
+    /// Names what is handled, for whoever can use it as an idempotency key: the same for each attempt,
+    /// also after a restart of a durable orchestrator.
+    #[must_use]
+    pub fn delivery_key(&self) -> MessageId {
+        self.message().id()
+    }
+
     fn host(&self) -> &dyn Host {
         self.turn.host()
     }

@@ -65,6 +65,11 @@ pub enum StopReason {
     },
     /// Somebody stopped the run.
     ManualStop,
+    /// The journal does not take what happens any more. Nothing that was not recorded counts as done.
+    JournalFailed {
+        /// What is wrong with it.
+        error: String,
+    },
 }
 
 impl fmt::Display for StopReason {
@@ -78,6 +83,7 @@ impl fmt::Display for StopReason {
             Self::MaxExecutionTime => f.write_str("the time limit was reached"),
             Self::AgentError { agent_id, error } => write!(f, "{agent_id} failed: {error}"),
             Self::ManualStop => f.write_str("stopped by hand"),
+            Self::JournalFailed { error } => write!(f, "the journal failed: {error}"),
         }
     }
 }

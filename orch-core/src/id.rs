@@ -107,6 +107,24 @@ impl AgentId {
     pub const OUTSIDE: Self = Self(Uuid::nil());
 }
 
+impl MessageId {
+    /// The id of what step `n` of the handling of this message asks: the same for each attempt, and no
+    /// other's. It keeps the time of this one.
+    #[must_use]
+    pub fn of_step(self, n: u32) -> Self {
+        // UUIDv8: 48 bits of time, and 62 and 12 that are mixed. One to one for each `n`.
+        const LOW: u128 = (1 << 62) - 1;
+        let id = self.0.as_u128();
+        let mut low = (id & LOW) as u64;
+        low = low.wrapping_add(u64::from(n).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        low = low.wrapping_mul(0xbf58_476d_1ce4_e5b9) & LOW as u64;
+        low ^= low >> 31;
+        low = low.wrapping_mul(0x94d0_49bb_1331_11eb) & LOW as u64;
+        let high = id & !(LOW | 0xf << 76 | 0b11 << 62);
+        Self(Uuid::from_u128(high | 0x8 << 76 | 0b10 << 62 | u128::from(low)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

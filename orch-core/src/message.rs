@@ -190,6 +190,13 @@ impl AgentMessage {
         self
     }
 
+    /// Sets the id; the runtime does so where an attempt that is made again must say the same.
+    #[must_use]
+    pub fn with_id(mut self, id: MessageId) -> Self {
+        self.id = id;
+        self
+    }
+
     /// [`sent_by`](Self::sent_by), [`caused_by`](Self::caused_by) and
     /// [`with_origin`](Self::with_origin) in one: what the runtime does to each message that a
     /// handler sends.

@@ -12,6 +12,15 @@ pub struct RateCounters {
     pub(crate) counters: Vec<Counter>,
 }
 
+impl RateCounters {
+    /// What was granted: to which agent, by the policy of which name, and when; in order of time.
+    #[must_use]
+    pub fn from_grants(grants: impl IntoIterator<Item = (AgentId, String, Timestamp)>) -> Self {
+        let counter = |(agent, policy, at)| Counter { agent, policy, granted_at: vec![at] };
+        Self { counters: grants.into_iter().map(counter).collect() }
+    }
+}
+
 /// What one policy of one agent granted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counter {

@@ -10,9 +10,11 @@ use orch_core::{
     AgentMessage, AgentStatus, AttemptError, Content, DeadLetter, EventKind, Failure, Outcome,
     RestartPolicy, Severity, Timestamp,
 };
+use orch_journal::Record;
 
 use crate::agent_state::Agent;
 use crate::clock::{Moment, Ticker};
+use crate::durable::End;
 use crate::host::AttemptHost;
 use crate::metrics::Shard;
 use crate::pool::Slot;
@@ -52,13 +54,19 @@ pub(crate) async fn activate(run: &Arc<Run>, job: Job, keep: &mut Keep) -> Done 
         // What is to be tried again waits from now on, and not from a reading that is shared.
         let now = if is_acked { time.now } else { run.now() };
         let restarts = is_acked && attempt.session_ended();
-        let verdict = attempt.judge(ended, now);
+        let mut verdict = attempt.judge(ended, now);
         // The next attempt starts only after nothing of this session is left.
         if let Some(session) = attempt.session_to_close(&verdict, is_spoilt) {
             session.close().await;
         }
+        if run.durable.is_some() {
+            // Journal-before-effect: nobody sees the end of an attempt that a restart would undo.
+            Box::pin(attempt.record_end(&mut verdict, output.as_ref(), (now, handling))).await;
+        }
         let letter = attempt.note(&verdict, output.as_ref(), (now, handling));
-        if let Some(router) = &run.options.router {
+        if let Some(router) = &run.options.router
+            && run.durable.is_none()
+        {
             let said = attempt.routed(&**router, &verdict, output.as_ref(), letter);
             if !said.is_empty() {
                 Box::pin(send_routed(run, attempt.guard.host(), said)).await;
@@ -132,6 +140,14 @@ impl Attempt<'_> {
             return Turned::without_output(Ended::Expired, false);
         }
         let Abandoned { run, agent, .. } = self.guard;
+        if let Some(durable) = &run.durable {
+            // Journal-before-effect: an attempt that kills the process is counted.
+            let host = self.guard.host();
+            self.guard.is_recorded = Box::pin(durable.begin(run, host, &self.out)).await;
+            if !self.guard.is_recorded || run.is_cut() {
+                return Turned::without_output(Ended::Cut, false);
+            }
+        }
         let connector = match run.connector_of(agent) {
             Ok(connector) => connector,
             Err(error) => {
@@ -156,7 +172,35 @@ impl Attempt<'_> {
             let session = session.as_mut().expect("a session was there or was opened above");
             Ok(session.turn(context).await)
         });
-        read(within_limits(work, timeout, &run.cut).await, entry.config.timeout_ms)
+        let turned = read(within_limits(work, timeout, &run.cut).await, entry.config.timeout_ms);
+        if run.durable.is_some() { with_steps(self.guard.host(), turned) } else { turned }
+    }
+
+    /// Records the end with all that follows from it. What cannot be recorded has not ended: it goes
+    /// back.
+    #[cold]
+    async fn record_end(
+        &mut self,
+        verdict: &mut Verdict,
+        output: Option<&Content>,
+        (now, handling): (Timestamp, Duration),
+    ) {
+        let Some(durable) = &self.guard.run.durable else { return };
+        let is_recorded = match (&*verdict, self.guard.is_recorded) {
+            // It never began.
+            (Verdict::PutBack, false) => true,
+            _ => {
+                let (run, host, out) = (&**self.guard.run, self.guard.host(), &self.out);
+                let usage = host.usage();
+                let verdict = &*verdict;
+                let end = End { run, host, out, verdict, output, usage, now, handling };
+                durable.end(&end).await
+            }
+        };
+        self.guard.is_recorded = false;
+        if !is_recorded {
+            *verdict = Verdict::PutBack;
+        }
     }
 
     /// Ends the turn, and answers how long it took.
@@ -247,7 +291,7 @@ impl Attempt<'_> {
                     out.delivery.note_attempt(AttemptError::new(out.attempt, error.clone(), now));
                 }
                 let message = AgentMessage::clone(&out.delivery);
-                let letter = DeadLetter::new(message, reason.clone(), run.now())
+                let letter = DeadLetter::new(message, reason.clone(), now)
                     .with_attempts(out.delivery.attempts().to_vec());
                 run.inner.keep_letter(letter.clone());
                 Some(letter)
@@ -353,6 +397,18 @@ fn read(end: TurnEnd<Answered>, timeout_ms: u64) -> Turned {
     Turned::without_output(ended, is_spoilt)
 }
 
+/// An attempt whose steps were others than those of an earlier one has failed, whatever its handler
+/// made of that: a person decides.
+#[cold]
+fn with_steps(host: &AttemptHost, turned: Turned) -> Turned {
+    match host.mismatch().get() {
+        Some(other) if turned.ended != Ended::Cut => {
+            Turned::without_output(Ended::Failed(Failure::last(other.to_string())), true)
+        }
+        _ => turned,
+    }
+}
+
 /// Tells what became of the agent.
 fn tell_fate(run: &Run, entry: &Entry, fate: AgentFate) {
     let agent = entry.id;
@@ -360,9 +416,15 @@ fn tell_fate(run: &Run, entry: &Entry, fate: AgentFate) {
     match fate {
         AgentFate::GoesOn => {}
         AgentFate::Restarted { restarts } => {
+            if let Some(durable) = &run.durable {
+                durable.tell(vec![Record::AgentRestarted { agent, restarts }]);
+            }
             events.emit(Severity::Warn, || EventKind::Restarted { agent, restarts });
         }
         AgentFate::Failed { error } => {
+            if let Some(durable) = &run.durable {
+                durable.tell(vec![Record::AgentFailed { agent, error: error.clone() }]);
+            }
             events.emit(Severity::Error, || EventKind::AgentFailed { agent, error: error.clone() });
             tell_status(run, entry, || AgentStatus::Failed { reason: error.clone() });
             let failure = QuestionFailure::AgentFailed { agent, error };
@@ -414,6 +476,8 @@ struct Abandoned<'a> {
     slot: Option<Slot>,
     /// Whether the turn has left nothing behind in the host, and nobody else knows it.
     is_left_as_new: bool,
+    /// Whether the journal knows that it began, and not yet how it ended.
+    is_recorded: bool,
 }
 
 impl<'a> Abandoned<'a> {
@@ -425,7 +489,7 @@ impl<'a> Abandoned<'a> {
         slot: Option<Slot>,
     ) -> Self {
         let turn = Some(turn_for(run, agent, out, kept));
-        let guard = Self { run, agent, turn, slot, is_left_as_new: false };
+        let guard = Self { run, agent, turn, slot, is_left_as_new: false, is_recorded: false };
         begin(run, agent, out);
         guard
     }
@@ -469,6 +533,11 @@ impl Drop for Abandoned<'_> {
             return;
         }
         self.host().end_turn();
+        if let Some(durable) = &self.run.durable
+            && self.is_recorded
+        {
+            durable.abandon(self.agent.entry.id, self.host().message());
+        }
         self.is_left_as_new = false;
         self.look_for_slot();
         drop(self.slot.take());

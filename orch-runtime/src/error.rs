@@ -17,6 +17,9 @@ pub enum StartError {
         /// Whose handlers.
         agents: Vec<AgentId>,
     },
+    /// The start could not be recorded.
+    #[error("the start could not be recorded: {0}")]
+    Journal(String),
     /// An agent that has messages waiting cannot run.
     #[error("agent `{name}` has messages waiting and cannot run: {error}")]
     CannotRun {
@@ -73,6 +76,9 @@ pub enum SpawnError {
         /// The limit.
         limit: usize,
     },
+    /// It could not be recorded.
+    #[error("the new agent could not be recorded: {0}")]
+    Journal(String),
     /// The parent is not registered (any more).
     #[error("the parent {0} is not registered")]
     UnknownParent(AgentId),
@@ -85,6 +91,9 @@ pub enum RetireError {
     /// It is not registered (any more).
     #[error("{0} is not registered")]
     Unknown(AgentId),
+    /// It could not be recorded: after a restart the agent may be there again.
+    #[error("the end of {0} could not be recorded")]
+    NotRecorded(AgentId),
     /// It is not the caller's: an agent retires itself and its descendants.
     #[error("{agent} is no descendant of {caller}, so it is not its to retire")]
     NotADescendant {

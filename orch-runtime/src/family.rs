@@ -6,8 +6,10 @@ use std::sync::Arc;
 use orch_core::{
     AgentConfig, AgentId, AgentMessage, AttemptError, DeadLetter, DeadLetterReason, Timestamp,
 };
+use orch_journal::Record;
 use orch_policy::is_within;
 
+use crate::durable::Durable;
 use crate::error::{RetireError, SpawnError};
 use crate::options::Options;
 use crate::orchestrator::Inner;
@@ -34,6 +36,70 @@ pub(crate) fn spawn(
     inner.policy().set_policies(entry.id, policies)?;
     inner.bus.open_mailbox(entry.id);
     Ok(entry.id)
+}
+
+/// As [`spawn`], recorded before anybody can see the agent, in one set with the step that makes it.
+pub(crate) async fn spawn_durably(
+    inner: &Arc<Inner>,
+    options: &Options,
+    durable: &Durable,
+    config: AgentConfig,
+    (agent, parent): (AgentId, Option<&Arc<Entry>>),
+    step: Option<Record>,
+) -> Result<AgentId, SpawnError> {
+    options.connectors.get(&config.connector_type)?.check(&config)?;
+    let policies = permission::resolved(&config.tool_policies)?;
+    if let Some(parent) = parent {
+        depth_of_child(inner, options, parent, &policies)?;
+    }
+    let parent_id = parent.map(|parent| parent.id);
+    let mut set =
+        vec![Record::AgentRegistered { agent, config: config.clone(), parent: parent_id }];
+    set.extend(step);
+    durable.write_now(set).await.map_err(SpawnError::Journal)?;
+    let spawned = spawn_as(inner, config, parent_id, agent, policies, |policies| match parent {
+        Some(parent) => depth_of_child(inner, options, parent, policies),
+        None => Ok(0),
+    });
+    if spawned.is_err() {
+        // Another one took the last place meanwhile.
+        durable.tell(vec![Record::AgentRetired { agent }]);
+    }
+    spawned
+}
+
+fn spawn_as(
+    inner: &Arc<Inner>,
+    config: AgentConfig,
+    parent: Option<AgentId>,
+    agent: AgentId,
+    policies: Vec<orch_core::ToolPolicy>,
+    depth: impl FnOnce(&[orch_core::ToolPolicy]) -> Result<u32, SpawnError>,
+) -> Result<AgentId, SpawnError> {
+    let _one_at_a_time = inner.spawning();
+    let depth = depth(&policies)?;
+    inner.registry.add_known(agent, config, parent, depth);
+    inner.policy().set_policies(agent, policies)?;
+    inner.bus.open_mailbox(agent);
+    Ok(agent)
+}
+
+/// Gives an agent of an earlier process the configuration that it is spawned with now.
+pub(crate) async fn bind_durably(
+    inner: &Arc<Inner>,
+    options: &Options,
+    durable: &Durable,
+    agent: AgentId,
+    config: AgentConfig,
+) -> Result<AgentId, SpawnError> {
+    options.connectors.get(&config.connector_type)?.check(&config)?;
+    let policies = permission::resolved(&config.tool_policies)?;
+    let set = vec![Record::AgentRegistered { agent, config: config.clone(), parent: None }];
+    durable.write_now(set).await.map_err(SpawnError::Journal)?;
+    let _one_at_a_time = inner.spawning();
+    inner.registry.rebind(agent, config);
+    inner.policy().set_policies(agent, policies)?;
+    Ok(agent)
 }
 
 fn depth_of_child(
@@ -98,6 +164,9 @@ fn clear_out(inner: &Inner, agent: AgentId) {
     for message in left {
         give_up(inner, message, Vec::new());
     }
+    if let Some(durable) = inner.durable.get() {
+        durable.tell(vec![Record::AgentRetired { agent }]);
+    }
 }
 
 /// Makes a dead letter of a message, and sends what the router makes of it, without waiting for
@@ -107,6 +176,9 @@ fn give_up(inner: &Inner, message: AgentMessage, attempts: Vec<AttemptError>) {
     let mut letters = vec![letter.with_attempts(attempts)];
     let mut n_given_up = 0;
     while let Some(letter) = letters.pop() {
+        if let Some(durable) = inner.durable.get() {
+            durable.tell(vec![Record::DeadLettered { letter: letter.clone() }]);
+        }
         inner.keep_letter(letter.clone());
         n_given_up += 1;
         let Some(router) = &inner.options().router else { continue };
@@ -114,6 +186,10 @@ fn give_up(inner: &Inner, message: AgentMessage, attempts: Vec<AttemptError>) {
             continue;
         }
         for message in routed(|| router.given_up(&letter)) {
+            if let Some(durable) = inner.durable.get() {
+                durable.send_later(&inner.bus, message);
+                continue;
+            }
             if let Err(error) = inner.bus.try_send(message) {
                 letters.push(refused(error, Timestamp::now()));
             }

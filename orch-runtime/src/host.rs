@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -13,9 +13,11 @@ use orch_core::{
     AgentConfig, AgentId, AgentMessage, AgentStatus, Cause, Content, Decision, EventKind,
     MessageId, MessagePriority, Origin, Severity, Timestamp, ToolCall, Usage,
 };
+use orch_journal::Record;
 
 use crate::agent_state::Agent;
 use crate::attempt::tell_status;
+use crate::durable::Mismatch;
 use crate::error::{RetireError, SpawnError};
 use crate::run::Run;
 use crate::scheduler::HandOut;
@@ -33,12 +35,17 @@ pub(crate) struct AttemptHost {
     slot: Arc<SlotHolder>,
     usage: Mutex<Usage>,
     is_over: AtomicBool,
+    /// Steps taken so far.
+    steps: AtomicU32,
+    /// What was wrong with them; only where there is a journal.
+    mismatch: Option<Mismatch>,
 }
 
 impl AttemptHost {
     /// Of an attempt that holds its slot.
     pub(crate) fn new(run: Arc<Run>, agent: usize, out: &HandOut<'_>) -> Self {
         let slot = Arc::new(SlotHolder::new(run.pool.clone()));
+        let mismatch = run.durable.as_ref().map(|_| Mismatch::default());
         Self {
             run,
             agent,
@@ -48,6 +55,8 @@ impl AttemptHost {
             slot,
             usage: Mutex::default(),
             is_over: AtomicBool::new(false),
+            steps: AtomicU32::new(0),
+            mismatch,
         }
     }
 
@@ -59,6 +68,10 @@ impl AttemptHost {
         self.urgency = out.delivery.priority();
         self.round = out.round;
         *self.usage.get_mut().unwrap_or_else(PoisonError::into_inner) = Usage::default();
+        if let Some(mismatch) = &mut self.mismatch {
+            *mismatch = Mismatch::default();
+        }
+        *self.steps.get_mut() = 0;
     }
 
     /// Whether the attempt has left nothing behind here. Asked by whoever alone has this host.
@@ -85,12 +98,28 @@ impl AttemptHost {
         self.run.agents.get(self.agent).expect("an agent of a run stays in its table")
     }
 
-    fn id(&self) -> AgentId {
+    /// The message that is handled.
+    pub(crate) fn message(&self) -> MessageId {
+        self.cause.message
+    }
+
+    /// The number of the next step, counted from 1.
+    pub(crate) fn next_step(&self) -> u32 {
+        // Relaxed: a handler that takes steps at the same time has no order to keep.
+        self.steps.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// What is wrong with the steps of this attempt.
+    pub(crate) fn mismatch(&self) -> Mismatch {
+        self.mismatch.clone().unwrap_or_default()
+    }
+
+    pub(crate) fn id(&self) -> AgentId {
         self.agent().entry.id
     }
 
     /// The message as it leaves: in this agent's name, a consequence of what is handled.
-    fn sign(&self, message: AgentMessage) -> AgentMessage {
+    pub(crate) fn sign(&self, message: AgentMessage) -> AgentMessage {
         let origin = Origin { run: self.run.number, round: self.round };
         message.signed(self.id(), self.cause, origin)
     }
@@ -181,7 +210,12 @@ impl AttemptHost {
             let now = self.run.now().max(Timestamp::now());
             question = question.with_deadline(now.after(wait));
         }
-        let mut exchange = pin!(self.run.inner.bus.ask(question, wait));
+        let mut exchange = pin!(async {
+            match &self.run.durable {
+                None => self.run.inner.bus.ask(question, wait).await,
+                Some(durable) => Box::pin(self.ask_step(durable, question, wait)).await,
+            }
+        });
         // The first poll opens the question and sends it. Looked at after that, so that an agent
         // that failed before is seen here, and one that fails later fails the question.
         let first = poll_fn(|cx| Poll::Ready(exchange.as_mut().poll(cx))).await;
@@ -202,7 +236,14 @@ impl AttemptHost {
     }
 }
 
-fn not_accepted(error: SendError) -> HostError {
+pub(crate) fn not_spawned(error: SpawnError) -> HostError {
+    match error {
+        SpawnError::CannotRun(error) => HostError::CannotRun(error),
+        error => HostError::NotAllowed { error: error.to_string() },
+    }
+}
+
+pub(crate) fn not_accepted(error: SendError) -> HostError {
     let (text, transient) = (error.to_string(), error.is_transient());
     HostError::NotAccepted { error: text, transient, message: Box::new(error.into_message()) }
 }
@@ -266,7 +307,10 @@ impl Host for AttemptHost {
     fn send(&self, message: AgentMessage) -> BoxFuture<'_, Result<MessageId, HostError>> {
         Box::pin(async move {
             self.check()?;
-            self.deliver(self.sign(message)).await.map_err(not_accepted)
+            match &self.run.durable {
+                None => self.deliver(self.sign(message)).await.map_err(not_accepted),
+                Some(durable) => self.send_step(durable, message).await,
+            }
         })
     }
 
@@ -276,6 +320,9 @@ impl Host for AttemptHost {
     ) -> Result<Result<MessageId, HostError>, AgentMessage> {
         if let Err(error) = self.check() {
             return Ok(Err(error));
+        }
+        if self.run.durable.is_some() {
+            return Err(message);
         }
         let to = message.to();
         match self.run.inner.bus.try_send(self.sign(message)) {
@@ -317,16 +364,16 @@ impl Host for AttemptHost {
     fn spawn(&self, config: AgentConfig) -> BoxFuture<'_, Result<AgentId, HostError>> {
         Box::pin(async move {
             self.check()?;
+            if let Some(durable) = &self.run.durable {
+                return self.spawn_step(durable, config).await;
+            }
             let made = family::spawn(
                 &self.run.inner,
                 &self.run.options,
                 config,
                 Some(&self.agent().entry),
             );
-            made.map_err(|error| match error {
-                SpawnError::CannotRun(error) => HostError::CannotRun(error),
-                error => HostError::NotAllowed { error: error.to_string() },
-            })
+            made.map_err(not_spawned)
         })
     }
 
@@ -361,6 +408,10 @@ impl Host for AttemptHost {
         self.agent().entry.add_usage(usage);
         self.run.inner.metrics.add_usage(usage);
         let agent = self.id();
+        if let Some(durable) = &self.run.durable {
+            let chain = Some(self.cause.chain);
+            durable.tell(vec![Record::Used { agent, chain, usage }]);
+        }
         let reported = || EventKind::UsageReported { agent, usage };
         self.run.inner.bus.events().emit(Severity::Debug, reported);
     }

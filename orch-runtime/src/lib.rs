@@ -34,6 +34,7 @@ mod agent_state;
 mod attempt;
 pub mod bare;
 mod clock;
+mod durable;
 mod error;
 mod family;
 mod guards;
@@ -57,14 +58,16 @@ mod turn;
 mod verdict;
 mod worker;
 
+pub use durable::RecoverError;
 pub use error::{RetireError, SpawnError, StartError};
 pub use options::{FailurePolicy, SpawnLimits, StopLimits};
 pub use orch_bus::{
-    Admission, AskError, BusLimits, DeadLetters, Delivery, Mailbox, MessageBus, QuestionFailure,
-    Refusal, ResendError, SendError,
+    Admission, AskError, BusLimits, Commit, CommitFuture, DeadLetters, Delivery, Mailbox,
+    MessageBus, QuestionFailure, Refusal, ResendError, Reserved, SendError,
 };
 pub use orch_connect::*;
 pub use orch_core::*;
+pub use orch_journal::Journal;
 pub use orch_policy::{PolicyEngine, RestartIntensity, RetryPolicy};
 pub use orchestrator::Orchestrator;
 pub use permission::{AnswerError, Approval};

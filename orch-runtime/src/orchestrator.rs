@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use orch_bus::{MessageBus, QuestionFailure, ResendError, SendError};
@@ -12,9 +12,11 @@ use orch_core::{
     AgentConfig, AgentId, AgentMessage, AgentStatus, ApprovalId, DeadLetter, EventKind, LoopGuard,
     MessageId, Observer, OrchestratorMetrics, Severity, StopReason,
 };
+use orch_journal::{Journal, Record};
 use orch_policy::{PolicyEngine, RestartIntensity, RetryPolicy};
 use tokio::task::JoinHandle;
 
+use crate::durable::{Durable, RecoverError};
 use crate::error::{RetireError, SpawnError, StartError};
 use crate::family;
 use crate::metrics::{Metrics, saturate};
@@ -37,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) bus: Arc<MessageBus>,
     pub(crate) metrics: Metrics,
     pub(crate) approvals: Approvals,
+    /// The journal; none in memory.
+    pub(crate) durable: OnceLock<Arc<Durable>>,
     options: Mutex<Arc<Options>>,
     policy: Mutex<PolicyEngine>,
     spawning: Mutex<()>,
@@ -63,6 +67,7 @@ impl Orchestrator {
             bus,
             metrics: Metrics::default(),
             approvals: Approvals::default(),
+            durable: OnceLock::new(),
             options: Mutex::default(),
             policy: Mutex::default(),
             spawning: Mutex::default(),
@@ -155,6 +160,29 @@ impl Orchestrator {
         self
     }
 
+    /// Makes it durable, and takes up what the journal says of an earlier process: agents under their
+    /// ids, what waits in mailboxes, retries, dead letters, what was granted and used. Call it after
+    /// the limits and policies were chosen, and before anything is sent.
+    ///
+    /// An agent of an earlier process that [`spawn`](Self::spawn) is asked for again, by its name, keeps
+    /// its id and gets the new configuration. One that is not asked for has its recorded one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: dropping the future before it is ready leaves an orchestrator that is not to be
+    /// used.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoverError`].
+    pub async fn with_journal(
+        self,
+        journal: impl Into<Arc<Journal>>,
+    ) -> Result<Self, RecoverError> {
+        Durable::recover(&self.inner, journal.into()).await?;
+        Ok(self)
+    }
+
     /// Tells `observer` every event of the registry, the bus and the runs.
     #[must_use]
     pub fn with_observer(self, observer: Arc<dyn Observer>) -> Self {
@@ -240,13 +268,24 @@ impl Orchestrator {
 
     /// Registers an agent and creates its mailbox, after checking that it can run.
     ///
-    /// Nothing is waited for; the function is async because a durable orchestrator may.
+    /// Waits only for a journal, if there is one.
     ///
     /// # Errors
     ///
     /// [`SpawnError`]; nothing of the agent is left.
-    #[expect(clippy::unused_async, reason = "the signature is a contract")]
     pub async fn spawn(&self, config: AgentConfig) -> Result<AgentId, SpawnError> {
+        if let Some(durable) = self.inner.durable.get() {
+            let options = self.inner.options();
+            return match durable.take_unbound(&config.name) {
+                Some(agent) => {
+                    family::bind_durably(&self.inner, &options, durable, agent, config).await
+                }
+                None => {
+                    let new = (AgentId::new(), None);
+                    family::spawn_durably(&self.inner, &options, durable, config, new, None).await
+                }
+            };
+        }
         family::spawn(&self.inner, &self.inner.options(), config, None)
     }
 
@@ -256,9 +295,12 @@ impl Orchestrator {
     /// # Errors
     ///
     /// [`RetireError::Unknown`].
-    #[expect(clippy::unused_async, reason = "the signature is a contract")]
     pub async fn retire(&self, agent: AgentId) -> Result<(), RetireError> {
-        family::retire(&self.inner, agent)
+        family::retire(&self.inner, agent)?;
+        match self.inner.durable.get() {
+            Some(durable) => durable.flushed().await.map_err(|_| RetireError::NotRecorded(agent)),
+            None => Ok(()),
+        }
     }
 
     /// Sends a message through the bus.
@@ -308,7 +350,12 @@ impl Orchestrator {
 
     /// Drops a dead letter on purpose, and hands it over; `None` if there is none of this message.
     pub fn drop_dead_letter(&self, message: MessageId) -> Option<DeadLetter> {
-        self.inner.bus.dead_letters().take(message)
+        let letter = self.inner.bus.dead_letters().take(message)?;
+        if let Some(durable) = self.inner.durable.get() {
+            let agent = letter.message.to();
+            durable.tell(vec![Record::LetterDropped { agent, message }]);
+        }
+        Some(letter)
     }
 
     /// The tool calls that wait for a person.
@@ -383,6 +430,11 @@ impl Inner {
         self.runs.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Goes on counting runs where an earlier process ended.
+    pub(crate) fn set_runs(&self, runs: u64) {
+        self.runs.store(runs, Ordering::Relaxed);
+    }
+
     /// SplitMix64: enough to spread retries, and the same for the same seed.
     pub(crate) fn random(&self) -> u64 {
         const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -438,7 +490,7 @@ impl Inner {
 
     /// Letters that the bus has made so far are not this orchestrator's. The bus counts, because it
     /// makes some by itself: of what a broadcast could not deliver, for one.
-    fn count_letters_from_now(&self) {
+    pub(crate) fn count_letters_from_now(&self) {
         self.metrics.dead_letters_before.set(self.bus.dead_letters().total_made());
     }
 

@@ -120,9 +120,9 @@ pub(crate) fn keep_policies(
 
 /// Decides on a call, asks a person where the policy says so, and records the decision.
 pub(crate) async fn decide(host: &AttemptHost, call: ToolCall) -> Decision {
-    let decision = match judge(host, &call, false) {
-        Decision::Ask { reason } => ask_a_person(host, &call, &reason).await,
-        decision => decision,
+    let decision = match &host.run.durable {
+        None => decide_now(host, &call).await,
+        Some(durable) => Box::pin(host.tool_step(durable, &call)).await,
     };
     let severity = if decision.is_allowed() { Severity::Debug } else { Severity::Info };
     let decided = || EventKind::ToolDecided {
@@ -132,6 +132,14 @@ pub(crate) async fn decide(host: &AttemptHost, call: ToolCall) -> Decision {
     };
     host.run.inner.bus.events().emit(severity, decided);
     decision
+}
+
+/// Decides on a call that was not decided before.
+pub(crate) async fn decide_now(host: &AttemptHost, call: &ToolCall) -> Decision {
+    match judge(host, call, false) {
+        Decision::Ask { reason } => ask_a_person(host, call, &reason).await,
+        decision => decision,
+    }
 }
 
 fn judge(host: &AttemptHost, call: &ToolCall, is_approved: bool) -> Decision {

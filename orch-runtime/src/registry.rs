@@ -129,7 +129,32 @@ impl AgentRegistry {
         parent: Option<AgentId>,
         depth: u32,
     ) -> Arc<Entry> {
-        let entry = Entry::new(config, parent, depth);
+        self.add_entry(Entry::new(config, parent, depth))
+    }
+
+    /// Registers an agent under the id that it had before a restart.
+    pub(crate) fn add_known(
+        &self,
+        id: AgentId,
+        config: AgentConfig,
+        parent: Option<AgentId>,
+        depth: u32,
+    ) -> Arc<Entry> {
+        self.add_entry(Entry { id, ..Entry::new(config, parent, depth) })
+    }
+
+    /// Gives an agent another configuration. What it has spawned stays below it.
+    pub(crate) fn rebind(&self, agent: AgentId, config: AgentConfig) -> Option<Arc<Entry>> {
+        let former = self.remove(agent)?;
+        let entry = self.add_known(agent, config, former.parent, former.depth);
+        let children = former.children();
+        entry.rare(|rare| children.into_iter().for_each(|child| rare.children.push(child)));
+        entry.add_usage(former.usage());
+        Some(entry)
+    }
+
+    fn add_entry(&self, entry: Entry) -> Arc<Entry> {
+        let parent = entry.parent;
         let entry = self.names.write().unwrap_or_else(PoisonError::into_inner).add(entry);
         if let Some(parent) = parent {
             self.n_spawned.fetch_add(1, Ordering::Relaxed);

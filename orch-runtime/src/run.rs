@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::agent_state::Agent;
 use crate::attempt;
 use crate::clock::Clock;
+use crate::durable::Durable;
 use crate::guards::Guards;
 use crate::options::Options;
 use crate::orchestrator::Inner;
@@ -49,6 +50,8 @@ pub struct StopReport {
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) inner: Arc<Inner>,
+    /// The journal; `None` in memory. Asked once for each attempt.
+    pub(crate) durable: Option<Arc<Durable>>,
     pub(crate) options: Arc<Options>,
     /// Counted from 1.
     pub(crate) number: u64,
@@ -96,8 +99,10 @@ impl Run {
         static TAGS: AtomicU32 = AtomicU32::new(1);
         let guards = Guards::new(options.guard, number);
         let pool = Arc::new(Pool::new(attachment, n_workers(), options.max_concurrency));
+        let durable = inner.durable.get().cloned();
         Self {
             inner,
+            durable,
             options,
             number,
             clock: Clock::start(),
@@ -223,6 +228,9 @@ impl Run {
         }
         let reason = self.until_ended().await;
         let report = self.put_away(reason.clone()).await;
+        if let Some(durable) = &self.durable {
+            durable.end_run(self.number, &reason).await;
+        }
         self.inner.metrics.iterations.raise_to(self.highest_round());
         self.inner
             .bus
@@ -364,6 +372,9 @@ impl Drop for Cleanup {
         announce_again(mailboxes);
         run.pool.attachment.detach();
         let reason = StopReason::ManualStop;
+        if let Some(durable) = &run.durable {
+            durable.tell_end(run.number, reason.clone());
+        }
         run.report.send_replace(Some(StopReport { reason, still_running }));
     }
 }

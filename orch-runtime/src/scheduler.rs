@@ -23,9 +23,10 @@ use std::sync::atomic::Ordering;
 use orch_bus::{Delivery, Mailbox};
 use orch_connect::DynSession;
 use orch_core::{
-    AgentId, AgentStatus, DeliveryEvent, DeliveryState, EventKind, MessagePriority, Severity,
-    StopReason, Timestamp,
+    AgentId, AgentStatus, DeliveryEvent, DeliveryState, EventKind, MessageId, MessagePriority,
+    Severity, StopReason, Timestamp,
 };
+use orch_journal::Record;
 use orch_policy::Restarts;
 
 use crate::agent_state::{Agent, AgentState, Held, Parked, Taken};
@@ -78,6 +79,8 @@ struct Rest {
     put_back: Vec<Delivery>,
     /// Guards that tripped.
     tripped: Vec<EventKind>,
+    /// Timers to be set.
+    timers: Vec<(Timestamp, usize)>,
     /// The run stops for this reason.
     stop: Option<StopReason>,
 }
@@ -239,7 +242,12 @@ impl Run {
 
     #[cold]
     fn do_after_the_lock(&self, rest: Rest) {
-        let Rest { put_back, tripped, stop } = rest;
+        let Rest { put_back, tripped, timers, stop } = rest;
+        if !timers.is_empty() {
+            self.lock().timers.extend(timers);
+            // The driver sleeps until the first timer.
+            self.signal.notify_one();
+        }
         if let Some(reason) = stop {
             self.stop_for(reason);
         }
@@ -247,6 +255,7 @@ impl Run {
         whatever_observers_do(|| {
             put_back.into_iter().rev().for_each(Delivery::put_back);
             for guard in tripped {
+                self.record_trip(&guard);
                 self.inner.bus.events().emit(Severity::Warn, || guard);
             }
         });
@@ -255,7 +264,7 @@ impl Run {
     fn begin<'a>(
         &self,
         agent: &Agent,
-        state: &mut AgentState,
+        state_of: &mut AgentState,
         delivery: Held<'a>,
         now: Timestamp,
         after: &mut After,
@@ -266,16 +275,28 @@ impl Run {
         let attempt = saturate(delivery.attempts().len() as u64).saturating_add(1);
         let accepted = DeliveryState::Queued { attempt, ready_at: Timestamp::default() };
         if delivery.is_expired(now) {
-            let round = state.counts.last_round;
+            let round = state_of.counts.last_round;
             return Some(HandOut {
                 is_expired: true,
                 ..out(agent, delivery, accepted, round, now)
             });
         }
-        match self.guards.admit(&mut state.counts, delivery.origin()) {
-            Admit::HandOut { round } => Some(out(agent, delivery, accepted, round, now)),
+        match self.guards.admit(&mut state_of.counts, delivery.origin()) {
+            Admit::HandOut { round } => {
+                if attempt > 1
+                    && let Some(due) = self.due(delivery.id(), now)
+                {
+                    // A restart came between two attempts; the pause goes on.
+                    let state = DeliveryState::Queued { attempt, ready_at: due };
+                    let delivery = delivery.into_owned();
+                    state_of.parked.push(Parked { delivery, state, due, round });
+                    after.rest().timers.push((due, agent.index));
+                    return None;
+                }
+                Some(out(agent, delivery, accepted, round, now))
+            }
             Admit::AboveIterations { round } => {
-                state.capped.push(delivery.into_owned());
+                state_of.capped.push(delivery.into_owned());
                 if !self.is_capped.swap(true, Ordering::AcqRel) {
                     let limit = self.guards.limit().max_iterations.into();
                     after.rest().tripped.push(tripped("max_iterations", round, limit, None));
@@ -293,6 +314,21 @@ impl Run {
                 self.stop_handing_out();
                 None
             }
+        }
+    }
+
+    /// When a message is due that an earlier process was to try again.
+    #[cold]
+    fn due(&self, message: MessageId, now: Timestamp) -> Option<Timestamp> {
+        self.durable.as_ref()?.take_due(message).filter(|due| *due > now)
+    }
+
+    /// Records that a guard tripped.
+    pub(crate) fn record_trip(&self, event: &EventKind) {
+        if let Some(durable) = &self.durable
+            && let EventKind::GuardTripped { guard, figure, limit, agent } = event.clone()
+        {
+            durable.tell(vec![Record::GuardTripped { guard, figure, limit, agent }]);
         }
     }
 

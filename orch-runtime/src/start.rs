@@ -18,7 +18,11 @@ pub(crate) async fn start(inner: &Arc<Inner>, serves: bool) -> Result<StopReason
     wait_for_former(inner, &options).await?;
     let run = prepare(inner, options, serves)?;
     let _cut_off = CutOff(run.clone());
-    let driver = Handle::current().spawn(run.clone().drive(Cleanup(run.clone())));
+    let cleanup = Cleanup(run.clone());
+    if let Some(durable) = &run.durable {
+        durable.begin_run(&run).await.map_err(StartError::Journal)?;
+    }
+    let driver = Handle::current().spawn(run.clone().drive(cleanup));
     inner.set_driver(driver);
     Ok(run.finished().await.reason)
 }

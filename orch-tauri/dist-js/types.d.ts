@@ -960,7 +960,14 @@ export type StopReason = "Completed" | "MaxIterations" | {
          */
         error: string;
     };
-} | "ManualStop";
+} | "ManualStop" | {
+    "JournalFailed": {
+        /**
+         * What is wrong with it.
+         */
+        error: string;
+    };
+};
 /**
  * Of `subscribe_events`, besides its channel.
  */

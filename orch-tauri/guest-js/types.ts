@@ -888,7 +888,11 @@ agent_id: AgentId,
 /**
  * Why it failed.
  */
-error: string, } } | "ManualStop";
+error: string, } } | "ManualStop" | { "JournalFailed": {
+/**
+ * What is wrong with it.
+ */
+error: string, } };
 
 /**
  * Of `subscribe_events`, besides its channel.

@@ -121,6 +121,7 @@ fn guards_and_stop_reasons_have_the_names_of_the_document() {
             StopReason::MaxExecutionTime,
             StopReason::AgentError { agent_id: agent(1), error: "broken".into() },
             StopReason::ManualStop,
+            StopReason::JournalFailed { error: "disk I/O error".into() },
         ],
     );
 }

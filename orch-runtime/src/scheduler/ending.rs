@@ -86,7 +86,8 @@ impl Run {
 
     pub(crate) fn time_guard_tripped(&self) {
         let limit = self.options.guard.max_execution_time_ms;
-        let tripped = || tripped("max_execution_time_ms", limit, limit, None);
-        self.inner.bus.events().emit(Severity::Warn, tripped);
+        let tripped = tripped("max_execution_time_ms", limit, limit, None);
+        self.record_trip(&tripped);
+        self.inner.bus.events().emit(Severity::Warn, || tripped);
     }
 }

@@ -5,11 +5,14 @@
 mod asks;
 mod bare;
 mod clocks;
+mod disk;
 mod dispatch;
+mod durable;
 mod endings;
 mod failures;
 mod family;
 mod guards;
+mod kills;
 mod messages;
 mod observability;
 mod observers;

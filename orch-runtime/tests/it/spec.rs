@@ -296,7 +296,7 @@ fn the_enums_have_the_variants_of_the_spec() {
     check_enum::<AgentRole>("AgentRole", &[]);
     check_enum::<AgentStatus>("AgentStatus", &[]);
     check_enum::<MessagePriority>("MessagePriority", &[]);
-    check_enum::<StopReason>("StopReason", &[]);
+    check_enum::<StopReason>("StopReason", &["JournalFailed"]);
     check_enum::<PermissionLevel>("PermissionLevel", &[]);
 }
 

@@ -132,8 +132,10 @@ export class Board {
 /** A stop reason in words. */
 export function reasonText(reason: StopReason): string {
   if (typeof reason === "string") return reason;
-  if ("AgentError" in reason) return `AgentError: ${reason.AgentError.error}`;
-  return `MaxMessagesPerAgent: ${reason.MaxMessagesPerAgent.count}`;
+  if ("MaxMessagesPerAgent" in reason) return `MaxMessagesPerAgent: ${reason.MaxMessagesPerAgent.count}`;
+  // All others that are objects are one variant with its error.
+  const [[variant, { error }]] = Object.entries(reason) as [[string, { error: string }]];
+  return `${variant}: ${error}`;
 }
 
 function agentOf({ id, config, status }: AgentMetadata): Agent {

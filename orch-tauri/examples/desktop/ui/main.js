@@ -266,8 +266,9 @@
   };
   function reasonText(reason) {
     if (typeof reason === "string") return reason;
-    if ("AgentError" in reason) return `AgentError: ${reason.AgentError.error}`;
-    return `MaxMessagesPerAgent: ${reason.MaxMessagesPerAgent.count}`;
+    if ("MaxMessagesPerAgent" in reason) return `MaxMessagesPerAgent: ${reason.MaxMessagesPerAgent.count}`;
+    const [[variant, { error }]] = Object.entries(reason);
+    return `${variant}: ${error}`;
   }
   function agentOf({ id, config, status }) {
     return { id, name: config.name, kind: config.connector_type, status };

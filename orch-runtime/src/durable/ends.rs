@@ -1,0 +1,211 @@
+//! How an attempt begins and ends in the journal.
+
+use std::time::Duration;
+
+use orch_bus::{QuestionFailure, Reserved, SendError};
+use orch_core::{AgentMessage, AttemptError, Content, DeadLetter, MessageId, Timestamp, Usage};
+use orch_journal::{Illegal, Record};
+
+use super::{Durable, Unwritten, accepted};
+use crate::host::AttemptHost;
+use crate::router::{REFUSALS_MAX, refused, routed};
+use crate::run::Run;
+use crate::scheduler::HandOut;
+use crate::verdict::Verdict;
+
+/// An attempt that ends.
+pub(crate) struct End<'a> {
+    pub(crate) run: &'a Run,
+    pub(crate) host: &'a AttemptHost,
+    pub(crate) out: &'a HandOut<'a>,
+    pub(crate) verdict: &'a Verdict,
+    pub(crate) output: Option<&'a Content>,
+    pub(crate) usage: Usage,
+    pub(crate) now: Timestamp,
+    pub(crate) handling: Duration,
+}
+
+/// What is accepted in the set that ends an attempt.
+#[derive(Default)]
+struct GoesOn {
+    reserved: Vec<Reserved>,
+    letters: Vec<DeadLetter>,
+}
+
+impl Durable {
+    /// Records that an attempt begins, before its handler sees the message: one that kills the process
+    /// is counted. False if it must not begin.
+    pub(crate) async fn begin(&self, run: &Run, host: &AttemptHost, out: &HandOut<'_>) -> bool {
+        let agent = host.agent().entry.id;
+        let message = out.delivery.id();
+        let (attempt, round) = (out.attempt, out.round);
+        let started = Record::AttemptStarted { agent, message, attempt, round };
+        match self.write(vec![started], &run.cut).await {
+            Ok(_) => true,
+            Err(Unwritten::Illegal(illegal)) => {
+                self.stop_run(&format!("attempt {attempt} at {message} cannot begin: {illegal}"));
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Puts back what was begun and never ended.
+    pub(crate) fn abandon(&self, agent: orch_core::AgentId, message: MessageId) {
+        self.tell(vec![Record::PutBack { agent, message }]);
+    }
+
+    /// Records the end of an attempt, with all that follows from it in one set, and lets that go on.
+    /// False if it could not be recorded: then the attempt has not ended, and the message goes back.
+    pub(crate) async fn end(&self, end: &End<'_>) -> bool {
+        let letter = end.letter();
+        let mut goes_on = self.goes_on(end, letter.as_ref()).await;
+        let mut answer = end.answer(self);
+        loop {
+            let mut set: Vec<Record> = goes_on.records().collect();
+            set.extend(answer.iter().cloned());
+            set.push(end.record(letter.clone()));
+            match self.write(set, &end.run.cut).await {
+                Ok(_) => break,
+                // A message that is known already is on its way; there is no second copy of it.
+                Err(Unwritten::Illegal(Illegal::Duplicate(known))) if goes_on.has(known) => {
+                    goes_on.reserved.retain(|it| it.message().id() != known);
+                }
+                // Whoever asked has gone meanwhile.
+                Err(Unwritten::Illegal(_)) if !answer.is_empty() => answer.clear(),
+                Err(error) => {
+                    if let Unwritten::Illegal(illegal) = &error {
+                        let message = end.out.delivery.id();
+                        self.stop_run(&format!("the end of {message} cannot be: {illegal}"));
+                    }
+                    return false;
+                }
+            }
+        }
+        if matches!(end.verdict, Verdict::Ack | Verdict::GiveUp { .. }) {
+            self.forget_question(end.out.delivery.id());
+        }
+        for reserved in goes_on.reserved {
+            reserved.enter();
+        }
+        goes_on.letters.into_iter().for_each(|letter| end.run.inner.keep_letter(letter));
+        true
+    }
+
+    /// What the router says to it, with a place for each message; one that gets none is a letter, of
+    /// which the router hears in turn.
+    async fn goes_on(&self, end: &End<'_>, letter: Option<&DeadLetter>) -> GoesOn {
+        let mut goes_on = GoesOn::default();
+        let Some(router) = &end.run.options.router else { return goes_on };
+        let agent = end.host.agent().entry.id;
+        let said = match (end.verdict, letter) {
+            (Verdict::Ack, _) => routed(|| router.settled(agent, &end.out.delivery, end.output)),
+            (_, Some(letter)) => routed(|| router.given_up(letter)),
+            _ => Vec::new(),
+        };
+        let mut messages = std::collections::VecDeque::from(said);
+        let mut n_refused = 0;
+        while let Some(message) = messages.pop_front() {
+            match end.reserve(message).await {
+                Ok(reserved) => goes_on.reserved.push(reserved),
+                Err(error) => {
+                    let letter = refused(error, end.run.now());
+                    n_refused += 1;
+                    if n_refused <= REFUSALS_MAX {
+                        messages.extend(routed(|| router.given_up(&letter)));
+                    }
+                    goes_on.letters.push(letter);
+                }
+            }
+        }
+        goes_on
+    }
+}
+
+impl GoesOn {
+    fn records(&self) -> impl Iterator<Item = Record> {
+        let accepted = self.reserved.iter().map(|it| accepted(it.message().clone(), None));
+        let letters = self.letters.iter().cloned();
+        accepted.chain(letters.map(|letter| Record::DeadLettered { letter }))
+    }
+
+    fn has(&self, message: MessageId) -> bool {
+        self.reserved.iter().any(|it| it.message().id() == message)
+    }
+}
+
+impl End<'_> {
+    fn letter(&self) -> Option<DeadLetter> {
+        let Verdict::GiveUp { reason, error, .. } = self.verdict else { return None };
+        let mut attempts = self.out.delivery.attempts().to_vec();
+        if let Some(error) = error {
+            attempts.push(AttemptError::new(self.out.attempt, error.clone(), self.now));
+        }
+        let message = AgentMessage::clone(&self.out.delivery);
+        Some(DeadLetter::new(message, reason.clone(), self.now).with_attempts(attempts))
+    }
+
+    fn record(&self, letter: Option<DeadLetter>) -> Record {
+        let (agent, message) = (self.host.agent().entry.id, self.out.delivery.id());
+        let attempt = self.out.attempt;
+        match (self.verdict, letter) {
+            (_, Some(letter)) => Record::DeadLettered { letter },
+            (Verdict::Retry { at, error }, _) => Record::RetryScheduled {
+                agent,
+                message,
+                attempt,
+                error: error.clone(),
+                retry_at: *at,
+            },
+            (Verdict::PutBack, _) => Record::PutBack { agent, message },
+            _ => Record::Settled {
+                agent,
+                message,
+                attempt,
+                output: self.output.cloned(),
+                usage: self.usage,
+                handling_ms: u64::try_from(self.handling.as_millis()).unwrap_or(u64::MAX),
+            },
+        }
+    }
+
+    /// What whoever asked gets, in the set of the ack: or a restart between the two would forget it.
+    fn answer(&self, durable: &Durable) -> Vec<Record> {
+        let question = self.out.delivery.id();
+        let Some((agent, key)) = durable.asked(question) else { return Vec::new() };
+        match (self.verdict, self.output) {
+            (Verdict::Ack, Some(output)) => vec![
+                Record::StepAnswered { agent, key, output: output.clone() },
+                Record::Answered { agent, question, answer: output.clone() },
+            ],
+            (Verdict::Ack, None) => {
+                let error = QuestionFailure::NoAnswer(self.host.agent().entry.id).to_string();
+                vec![Record::QuestionFailed { agent, question, error }]
+            }
+            (Verdict::GiveUp { reason, .. }, _) => {
+                vec![Record::QuestionFailed { agent, question, error: reason.to_string() }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A place for a message of the router. Waits for room, but not in the agent's own mailbox, which
+    /// only the end of this attempt could make, and not after the run was cut off.
+    async fn reserve(&self, message: AgentMessage) -> Result<Reserved, SendError> {
+        let from = message.from();
+        let message = self.host.sign(message).sent_by(from);
+        let bus = &self.run.inner.bus;
+        if message.to() == self.host.agent().entry.id {
+            return bus.try_reserve(message);
+        }
+        let copy = message.clone();
+        tokio::select! {
+            biased; // What has room is sent.
+            reserved = self.host.waiting(bus.reserve(message)) => reserved,
+            () = self.run.cut.cancelled() => Err(SendError::Refused {
+                message: Box::new(copy),
+                reason: "the run stopped while the message waited for room".to_owned(),
+            }),
+        }
+    }
+}
