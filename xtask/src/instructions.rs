@@ -21,6 +21,10 @@ const MESSAGES: u64 = 80_000;
 /// By what part a figure may grow.
 const TOLERANCE: f64 = 0.03;
 
+/// How often a workload is counted before it is said to have grown. Ids are random and threads take
+/// turns, so that a table is now and then rebuilt once more: that raises one count, and not three.
+const TRIES: usize = 3;
+
 /// Where the figures are kept.
 const KEPT: &str = "bench/instructions.toml";
 const ACCEPT: &str = "cargo xtask instructions --accept";
@@ -41,8 +45,17 @@ pub(crate) fn run(arguments: &[String], workspace: &Workspace) -> Result<()> {
 
 /// A step of `ci`: no workload costs more than it did.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    let counted = Counter::new(workspace)?.count_all()?;
-    let report = compare(&kept(&workspace.root)?, &counted);
+    let counter = Counter::new(workspace)?;
+    let kept = kept(&workspace.root)?;
+    let mut counted = counter.count_all()?;
+    for _ in 1..TRIES {
+        for (name, figure) in &mut counted {
+            if kept.get(name).is_some_and(|before| has_grown(*before, *figure)) {
+                *figure = figure.min(counter.count(name)?);
+            }
+        }
+    }
+    let report = compare(&kept, &counted);
     report.lines.iter().for_each(|line| println!("{line}"));
     if !report.cheaper.is_empty() {
         println!("cheaper than kept: {}; keep it so with `{ACCEPT}`", report.cheaper.join(", "));
@@ -172,6 +185,10 @@ struct Report {
     cheaper: Vec<String>,
 }
 
+fn has_grown(before: f64, now: f64) -> bool {
+    TOLERANCE < now / before - 1.0
+}
+
 fn compare(kept: &Figures, counted: &Figures) -> Report {
     let mut report = Report::default();
     for (name, &now) in counted {
@@ -181,7 +198,7 @@ fn compare(kept: &Figures, counted: &Figures) -> Report {
         };
         let change = now / before - 1.0;
         let says = format!("{name}: {now:.1} instructions a message, {:+.1} %", 100.0 * change);
-        if TOLERANCE < change {
+        if has_grown(before, now) {
             report.wrong.push(format!("{name} costs {:.1} % more", 100.0 * change));
         } else if change < -TOLERANCE {
             report.cheaper.push(name.clone());
