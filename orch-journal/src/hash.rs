@@ -46,6 +46,21 @@ impl ContentHash {
     }
 }
 
+/// What a body adds up to. Its event is sealed with it, so that the thread that writes need not read
+/// bodies: whoever commits has done so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BodySum {
+    /// Its CRC32C.
+    pub(crate) crc: u32,
+    pub(crate) hash: ContentHash,
+}
+
+impl BodySum {
+    pub(crate) fn of(body: &str) -> Self {
+        Self { crc: crc32c::crc32c(body.as_bytes()), hash: ContentHash::of(body.as_bytes()) }
+    }
+}
+
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

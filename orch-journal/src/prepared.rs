@@ -3,7 +3,7 @@
 use orch_core::{Content, Timestamp};
 use serde_json::Value;
 
-use crate::hash::ContentHash;
+use crate::hash::{BodySum, ContentHash};
 use crate::record::Record;
 use crate::redact::Redactor;
 
@@ -27,6 +27,7 @@ pub(crate) struct Item {
     pub(crate) record: Record,
     /// Its JSON, with an empty text in the place of its content if that is stored apart.
     pub(crate) body: String,
+    pub(crate) sum: BodySum,
     pub(crate) apart: Option<Apart>,
 }
 
@@ -94,6 +95,10 @@ impl Prepared {
 }
 
 impl Item {
+    fn sealed(record: Record, body: String, apart: Option<Apart>) -> Self {
+        Self { sum: BodySum::of(&body), record, body, apart }
+    }
+
     fn new(mut record: Record, redactor: &Redactor) -> Result<Self, PrepareError> {
         redactor.mask_keys(&mut record);
         let is_conversation = matches!(record, Record::Conversed { .. });
@@ -105,9 +110,9 @@ impl Item {
         if redactor.is_in_json(&body) {
             let value = redactor.value(&serde_json::to_value(&record)?);
             let body = value.to_string();
-            return Ok(Self { record: serde_json::from_value(value)?, body, apart: None });
+            return Ok(Self::sealed(serde_json::from_value(value)?, body, None));
         }
-        Ok(Self { record, body, apart: None })
+        Ok(Self::sealed(record, body, None))
     }
 
     fn with_content_apart(
@@ -132,7 +137,7 @@ impl Item {
             record = with_content(value, place, &content)?;
         }
         let hash = (!is_conversation).then(|| ContentHash::of(content.as_bytes()));
-        Ok(Self { record, body, apart: Some(Apart { text: content, hash }) })
+        Ok(Self::sealed(record, body, Some(Apart { text: content, hash })))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! SQLite's own files beside it are `FILE-wal` and `FILE-shm`; `FILE-lock` keeps other writers away.
 
+mod append;
 mod content;
 mod error;
 mod event;
@@ -32,13 +33,12 @@ pub use wal::WalReport;
 
 use self::content::Conversations;
 use self::error::{Broken, Phase, store_error};
-use self::event::{Fields, RowHash, Sealer};
+use self::event::RowHash;
 use self::heads::Heads;
-use self::load::Tip;
 use self::lock::Lock;
 use self::rows::Written;
-use crate::prepared::{Item, Prepared};
-use crate::record::{Entry, Record, Seq};
+use crate::prepared::Prepared;
+use crate::record::{Entry, Seq};
 use crate::state::{Illegal, State};
 use crate::store::{Of, Pruned, Stats, Store, StoreError};
 
@@ -63,7 +63,6 @@ struct Live {
     written: Written,
     heads: Heads,
     conversations: Conversations,
-    sealer: Sealer,
     /// The hash of the last event.
     hash: RowHash,
     /// What the WAL held when it was opened.
@@ -183,117 +182,9 @@ impl Store for SqliteStore {
     }
 
     fn maintain(&mut self) -> Result<(), StoreError> {
-        let path = &self.path;
         let Some(live) = &self.live else { return Ok(()) };
-        let result = open::checkpoint_if_long(&live.db, path);
+        let result = open::checkpoint_if_long(&live.db, &self.path, &self.options);
         self.close_on_error(result)
-    }
-}
-
-impl Live {
-    /// One transaction. After an error the file has nothing of it, and memory must be read again.
-    fn append(
-        &mut self,
-        sets: &[Prepared],
-        refused: &[Option<Illegal>],
-    ) -> Result<Vec<Result<Seq, Illegal>>, Broken> {
-        begin(&self.db)?;
-        let written = self.append_sets(sets, refused).and_then(|answers| {
-            self.derive()?;
-            Ok(answers)
-        });
-        match written {
-            Ok(answers) => {
-                commit(&self.db)?;
-                Ok(answers)
-            }
-            Err(broken) => {
-                // SQLite may have rolled back by itself; what failed is the error that counts.
-                let _ = self.db.execute_batch("ROLLBACK");
-                Err(broken)
-            }
-        }
-    }
-
-    fn append_sets(
-        &mut self,
-        sets: &[Prepared],
-        refused: &[Option<Illegal>],
-    ) -> Result<Vec<Result<Seq, Illegal>>, Broken> {
-        let mut answers = Vec::with_capacity(sets.len());
-        for (index, (set, refused)) in sets.iter().zip(refused).enumerate() {
-            // Told before anything of the set is applied, since sending twice is no mistake.
-            let refused = refused.clone().or_else(|| self.duplicate_in(set));
-            if let Some(illegal) = refused {
-                answers.push(Err(illegal));
-                continue;
-            }
-            for item in &set.items {
-                self.append_item(index, set.at, item)?;
-            }
-            answers.push(Ok(self.state.last()));
-        }
-        Ok(answers)
-    }
-
-    fn duplicate_in(&self, set: &Prepared) -> Option<Illegal> {
-        let mut ids = Vec::new();
-        set.records().find_map(|record| {
-            let Record::Accepted { message, .. } = record else { return None };
-            let known = self.state.knows(message.id()) || ids.contains(&message.id());
-            ids.push(message.id());
-            known.then_some(Illegal::Duplicate(message.id()))
-        })
-    }
-
-    fn append_item(&mut self, index: usize, at: Timestamp, item: &Item) -> Result<(), Broken> {
-        let (record, seq) = (&item.record, self.state.last().next());
-        let content = match &item.apart {
-            Some(apart) => {
-                let former = match record {
-                    Record::Conversed { agent, conversation, .. } => {
-                        self.state.conversation(*agent, conversation)
-                    }
-                    _ => None,
-                };
-                Some(self.conversations.store(&self.db, record, apart, former)?)
-            }
-            None => None,
-        };
-        let applied = self.state.apply_record(seq, at, record);
-        applied.map_err(|illegal| Broken::Illegal(index, illegal))?;
-        let (agent, prev) = match record.agent() {
-            Some(agent) => {
-                let (number, prev) = self.heads.link(agent, seq);
-                (Some(number), prev)
-            }
-            None => (None, None),
-        };
-        let message = record.message().map(|id| *id.as_uuid().as_bytes());
-        let fields = Fields { seq, at, kind: record.kind(), agent, prev, message, content };
-        let seal = self.sealer.seal(&fields, &item.body, &self.hash);
-        event::insert(&self.db, &fields, &item.body, seal.crc, &self.hash)?;
-        self.hash = seal.hash;
-        Ok(())
-    }
-
-    /// Writes what follows from the new events.
-    fn derive(&mut self) -> Result<(), Broken> {
-        let touched = self.state.take_touched();
-        rows::write(&self.db, &self.state, touched, &mut self.written)?;
-        self.heads.write(&self.db)?;
-        self.tip().write(&self.db)?;
-        Ok(())
-    }
-
-    fn tip(&self) -> Tip {
-        Tip {
-            seq: self.state.last(),
-            at: self.state.at(),
-            hash: self.hash,
-            rows: self.written.digest,
-            heads: self.heads.digest,
-        }
     }
 }
 

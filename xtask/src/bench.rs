@@ -9,15 +9,17 @@ use crate::{test, tools};
 /// No default member: its peers take longer to build than all of orch.
 const PACKAGE: &str = "orch-bench";
 
-/// `dispatch …` runs the benchmark of orch-runtime, `lane` that of the lanes, `journal` that of
-/// orch-journal; all else goes to the crate `bench`, but for `--allocator`, which chooses its program.
+/// `dispatch …` and `durable …` run the benchmarks of orch-runtime, `lane` that of the lanes, `journal`
+/// that of orch-journal; all else goes to the crate `bench`, but for `--allocator`, which chooses its program.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if let [first, rest @ ..] = arguments {
         let dispatch = ["bench", "-p", "orch-runtime", "--bench", "dispatch", "--"];
+        let durable = ["bench", "-p", "orch-runtime", "--bench", "durable", "--"];
         let lane = ["run", "--release", "-p", "orch-bus", "--example", "lane", "--"];
         let journal = ["bench", "-p", "orch-journal", "--bench", "journal", "--"];
         match first.as_str() {
             "dispatch" => return run_command(cargo().args(dispatch).args(rest)),
+            "durable" => return run_command(cargo().args(durable).args(rest)),
             "lane" => return run_command(cargo().args(lane).args(rest)),
             "journal" => return run_command(cargo().args(journal).args(rest)),
             _ => {}

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::process::{cargo, run};
 use crate::steps::Step;
 use crate::workspace::Workspace;
-use crate::{bench, features, instructions, models, tauri, test, tidy, tools};
+use crate::{bench, features, instructions, models, setup, tauri, test, tidy, tools};
 
 /// In the order in which they run; each also runs by its name alone.
 pub(crate) const STEPS: &[Step] = &[
@@ -56,6 +56,7 @@ pub(crate) const STEPS: &[Step] = &[
 
 /// The kills run with all tests; their control needs a journal that breaks its promise.
 fn journal_controls(_: &Workspace) -> Result<()> {
+    setup::provide(setup::FOR_TESTS)?;
     let planted = ["test", "-p", "orch-journal", "--features", "planted", "--test", "it"];
     test::counted(cargo().args(planted).args(["--", "kill::", "strace::"])).map(|_| ())
 }

@@ -75,8 +75,10 @@ fn properties(_: &Workspace) -> Result<()> {
     .map(|_| ())
 }
 
-/// The harnesses of the journal in their long form, with their controls.
+/// The harnesses of the journal in their long form, with their controls: some 20 minutes on two quiet
+/// cores, of which a third waits for the disk.
 fn journal(workspace: &Workspace) -> Result<()> {
+    setup::provide(setup::FOR_TESTS)?;
     let mut command = cargo();
     command.args(["test", "-p", "orch-journal", "--release", "--features", "planted"]);
     command.arg("--target-dir").arg(workspace.target_dir.join("deep"));

@@ -23,6 +23,7 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     Need { program: "awk", package: "gawk" },
     Need { program: "sort", package: "coreutils" },
     Need { program: "setsid", package: "util-linux" },
+    Need { program: "strace", package: "strace" },
 ];
 
 pub(crate) const PYTHON: &[Need] = &[Need { program: "python3", package: "python3" }];

@@ -45,12 +45,20 @@ pub(crate) struct Tally {
     passed: u64,
     failed: u64,
     ignored: u64,
-    /// The lines that name a failed or an ignored test.
+    /// Those that found, once they ran, that they cannot run here; counted in `passed` as well.
+    could_not_run: u64,
+    /// The lines that name a failed, an ignored or a skipped test.
     notes: Vec<String>,
 }
 
 impl Tally {
     fn note(&mut self, line: &str) {
+        // A test that cannot run here says so past its runner, which then takes it for one that passed.
+        if line.starts_with("skipped: test ") {
+            self.could_not_run += 1;
+            self.notes.push(line.to_owned());
+            return;
+        }
         if let Some(counts) = line.strip_prefix("test result: ") {
             self.passed += count(counts, "passed");
             self.failed += count(counts, "failed");
@@ -62,7 +70,9 @@ impl Tally {
 
     fn summary(&self) -> String {
         let notes: String = self.notes.iter().map(|note| format!("{note}\n")).collect();
-        let Self { passed, failed, ignored, .. } = self;
+        let (failed, could_not_run) = (self.failed, self.could_not_run);
+        let passed = self.passed.saturating_sub(could_not_run);
+        let ignored = self.ignored + could_not_run;
         format!("{notes}tests: {passed} passed, {failed} failed, {ignored} skipped\n")
     }
 }
@@ -126,6 +136,25 @@ mod tests {
             "test lane::slow ... ignored, needs a day\n\
              test lane::lost ... FAILED\n\
              tests: 41 passed, 1 failed, 1 skipped\n"
+        );
+    }
+
+    #[test]
+    fn a_test_that_cannot_run_here_is_counted_and_named_as_skipped() {
+        let mut tally = Tally::default();
+        for line in [
+            "",
+            "skipped: test strace::kill, strace: Operation not permitted",
+            "test strace::kill ... ok",
+            "test lane::fifo ... ok",
+            "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out",
+        ] {
+            tally.note(line);
+        }
+        assert_eq!(
+            tally.summary(),
+            "skipped: test strace::kill, strace: Operation not permitted\n\
+             tests: 1 passed, 0 failed, 1 skipped\n"
         );
     }
 

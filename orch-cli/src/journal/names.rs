@@ -1,5 +1,6 @@
 //! What people call agents and messages, for whom an id is too long.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use orch_journal::{Record, Seq, SqliteReader, StoreError};
@@ -10,12 +11,16 @@ use crate::screen::one_line;
 /// Characters of a name that are shown.
 const NAME_WIDTH: usize = 30;
 
-/// Agents by name. Messages by the number of the first event that has them: ids of one thread differ
+/// Agents by name. Messages by the number of the event that accepted them, or gave them up: ids of one thread differ
 /// in their middle alone, so that no part of them is short and tells them apart.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Names {
     agents: HashMap<AgentId, Name>,
-    messages: HashMap<MessageId, Seq>,
+    /// Those that were accepted last.
+    recent: HashMap<MessageId, Seq>,
+    /// All others, for which every event is looked at: only once one of them is asked for.
+    old: OnceCell<HashMap<MessageId, Seq>>,
+    reader: SqliteReader,
 }
 
 #[derive(Debug)]
@@ -33,8 +38,17 @@ impl Names {
                 given.insert(agent, config.name);
             }
         }
-        let messages = reader.messages()?.into_iter().map(|(seq, id)| (id, seq)).collect();
-        Ok(Self { agents: shown(given), messages })
+        let recent = reader.recent_messages()?.into_iter().map(|(seq, id)| (id, seq)).collect();
+        let reader = SqliteReader::open(reader.path())?;
+        Ok(Self { agents: shown(given), recent, old: OnceCell::new(), reader })
+    }
+
+    /// What cannot be read has no number: whoever shows it has read what matters.
+    fn old(&self) -> &HashMap<MessageId, Seq> {
+        let read = || self.reader.messages().unwrap_or_default();
+        let is_old = |(_, id): &(Seq, MessageId)| !self.recent.contains_key(id);
+        let all = || read().into_iter().filter(is_old).map(|(seq, id)| (id, seq)).collect();
+        self.old.get_or_init(all)
     }
 
     /// Its name; with its id where another agent has the same, and the id alone if it has none.
@@ -46,9 +60,10 @@ impl Names {
         }
     }
 
-    /// The number of its first event, or its id if that event was pruned.
+    /// The number of the event that has it, or its id if that event was pruned.
     pub(crate) fn message(&self, id: MessageId) -> String {
-        self.messages.get(&id).map_or_else(|| id.to_string(), |seq| seq.0.to_string())
+        let seq = self.recent.get(&id).or_else(|| self.old().get(&id));
+        seq.map_or_else(|| id.to_string(), |seq| seq.0.to_string())
     }
 
     /// All agents that were ever registered, with their names as they were given.
@@ -57,7 +72,7 @@ impl Names {
     }
 
     pub(crate) fn messages(&self) -> impl Iterator<Item = MessageId> {
-        self.messages.keys().copied()
+        self.recent.keys().chain(self.old().keys()).copied()
     }
 }
 

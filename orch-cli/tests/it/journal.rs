@@ -484,7 +484,7 @@ fn whatever_happened_is_shown_on_lines_that_move_no_cursor() {
 #[test]
 fn a_journal_of_the_first_format_is_shown() {
     let golden =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../orch-journal/tests/golden/v1.journal");
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../orch-journal/tests/golden/v2.journal");
     let journal = Journal::new();
     std::fs::copy(golden, journal.path()).unwrap();
     for args in [["journal", "show"], ["journal", "verify"], ["dead-letters", "list"]] {

@@ -1,9 +1,13 @@
-//! SQLite with the same tables, rows, settings and groups, and nothing else: no record, no state, no
-//! checksum. Its bodies are made before.
+//! SQLite with the same tables, rows, settings and groups, and nothing else: no state, no check of what
+//! may happen, no redaction, no checksum, no chain of hashes, no digest of the tables.
 
 use std::path::Path;
 use std::time::Duration;
 
+use std::sync::Arc;
+
+use orch_core::{AgentId, AgentMessage};
+use orch_journal::Record;
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
@@ -15,6 +19,7 @@ const TABLES: &str = "
     CREATE TABLE event(seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind INTEGER NOT NULL,
         agent INTEGER, prev INTEGER, message BLOB, content INTEGER, body TEXT NOT NULL,
         crc INTEGER NOT NULL, before BLOB NOT NULL) STRICT;
+    CREATE INDEX event_registered ON event(seq) WHERE kind = 4;
     CREATE TABLE mailbox(event INTEGER PRIMARY KEY, place INTEGER NOT NULL,
         attempt INTEGER NOT NULL, running INTEGER NOT NULL, ready_at INTEGER NOT NULL,
         run INTEGER NOT NULL, round INTEGER NOT NULL, errors TEXT) STRICT;
@@ -23,18 +28,39 @@ const TABLES: &str = "
     PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
     PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384;";
 
-type Job = (usize, oneshot::Sender<()>);
+/// Where bodies come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bodies {
+    /// Each sender writes its message as JSON, as whoever wants these rows must.
+    Made,
+    /// One that was made before, for all: what SQLite alone can do.
+    Canned,
+}
 
-pub(crate) fn run(path: &Path, n_senders: usize, time: Duration) -> f64 {
+struct Job {
+    sender: usize,
+    message: [u8; 16],
+    body: Option<String>,
+    ack: oneshot::Sender<()>,
+}
+
+pub(crate) fn run(path: &Path, n_senders: usize, time: Duration, bodies: Bodies) -> f64 {
     let db = Connection::open(path).expect("the folder is there");
     db.execute_batch(TABLES).expect("the tables are right");
     let (jobs, waiting) = mpsc::channel::<Job>(4_096);
     let writer = std::thread::spawn(move || write(&db, waiting));
+    let agents: Arc<[AgentId]> = (0..n_senders).map(|_| AgentId::new()).collect();
+    let text: Arc<str> = "x".repeat(TEXT_BYTES).into();
     let rate = senders(n_senders, time, move |sender| {
-        let jobs = jobs.clone();
+        let (jobs, text, to) = (jobs.clone(), text.clone(), agents[sender]);
         async move {
+            let (message, body) = match bodies {
+                Bodies::Made => made(to, text),
+                Bodies::Canned => ([7; 16], None),
+            };
             let (ack, told) = oneshot::channel();
-            jobs.send((sender, ack)).await.expect("the writer lives");
+            let job = Job { sender, message, body, ack };
+            jobs.send(job).await.expect("the writer lives");
             told.await.expect("the writer lives");
         }
     });
@@ -42,9 +68,16 @@ pub(crate) fn run(path: &Path, n_senders: usize, time: Duration) -> f64 {
     rate
 }
 
+fn made(to: AgentId, text: Arc<str>) -> ([u8; 16], Option<String>) {
+    let message = AgentMessage::new(AgentId::OUTSIDE, to, text);
+    let id = *message.id().as_uuid().as_bytes();
+    let record = Record::Accepted { message, origin_run: 0, origin_round: 0, step: None };
+    (id, Some(serde_json::to_string(&record).expect("a record has JSON")))
+}
+
 fn write(db: &Connection, mut waiting: mpsc::Receiver<Job>) {
     // As long as the JSON of ours: some 300 bytes beside the text.
-    let body = format!("{{\"accepted\":{}}}", "y".repeat(TEXT_BYTES + 250));
+    let canned = format!("{{\"accepted\":{}}}", "y".repeat(TEXT_BYTES + 250));
     let tip = "z".repeat(220);
     let mut seq = 0_i64;
     while let Some(first) = waiting.blocking_recv() {
@@ -54,9 +87,9 @@ fn write(db: &Connection, mut waiting: mpsc::Receiver<Job>) {
         {
             group.push(job);
         }
-        commit(db, &mut seq, &group, &body, &tip).expect("the disk works");
-        group.into_iter().for_each(|(_, ack)| {
-            let _ = ack.send(());
+        commit(db, &mut seq, &group, &canned, &tip).expect("the disk works");
+        group.into_iter().for_each(|job| {
+            let _ = job.ack.send(());
         });
         checkpoint(db).expect("the disk works");
     }
@@ -66,35 +99,38 @@ fn commit(
     db: &Connection,
     seq: &mut i64,
     group: &[Job],
-    body: &str,
+    canned: &str,
     tip: &str,
 ) -> rusqlite::Result<()> {
     db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     let first = *seq;
-    for (sender, _) in group {
+    let sql = "INSERT INTO event VALUES (?, ?, 8, ?, ?, ?, NULL, ?, ?, ?)";
+    let mut event = db.prepare_cached(sql)?;
+    for job in group {
         *seq += 1;
-        let sql = "INSERT INTO event VALUES (?, ?, 8, ?, ?, ?, NULL, ?, ?, ?)";
+        let body = job.body.as_deref().unwrap_or(canned);
         let row = params![
             *seq,
             1_i64 << 40,
-            *sender as i64,
+            job.sender as i64,
             *seq - 1,
-            [7_u8; 16],
+            job.message,
             body,
             *seq,
             [8_u8; 16]
         ];
-        db.prepare_cached(sql)?.execute(row)?;
+        event.execute(row)?;
     }
-    for seq in first + 1..=*seq {
-        let sql = "INSERT OR REPLACE INTO mailbox VALUES (?, ?, 1, 0, ?, 0, 0, NULL)";
-        db.prepare_cached(sql)?.execute(params![seq, seq, 1_i64 << 40])?;
-        let sql = "INSERT OR REPLACE INTO dedup VALUES (?, ?)";
-        db.prepare_cached(sql)?.execute(params![seq, [7_u8; 16]])?;
+    let sql = "INSERT OR REPLACE INTO mailbox VALUES (?, ?, 1, 0, ?, 0, 0, NULL)";
+    let mut mailbox = db.prepare_cached(sql)?;
+    let mut dedup = db.prepare_cached("INSERT OR REPLACE INTO dedup VALUES (?, ?)")?;
+    for (seq, job) in (first + 1..=*seq).zip(group) {
+        mailbox.execute(params![seq, seq, 1_i64 << 40])?;
+        dedup.execute(params![seq, job.message])?;
     }
-    for (sender, _) in group {
-        let sql = "INSERT OR REPLACE INTO agent VALUES (?, ?, ?)";
-        db.prepare_cached(sql)?.execute(params![*sender as i64 + 1, [7_u8; 16], *seq])?;
+    let mut agent = db.prepare_cached("INSERT OR REPLACE INTO agent VALUES (?, ?, ?)")?;
+    for job in group {
+        agent.execute(params![job.sender as i64 + 1, [7_u8; 16], *seq])?;
     }
     db.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('tip', ?)")?.execute([tip])?;
     db.prepare_cached("COMMIT")?.execute([])?;

@@ -52,11 +52,27 @@ pub(crate) fn run(folder: &Path) {
     let start = now();
     let n = reader.latest(Of::Chain(chain), 100).expect("it is in order").len();
     println!("  the {n} of one chain (a scan): {:?}", start.elapsed());
+    questions(&reader);
     let store = SqliteStore::open(&path, SqliteOptions::new()).expect("it is in order");
     let start = now();
     store.verify().expect("it is in order");
     println!("  verified whole: {:?}", start.elapsed());
     prune(store);
+}
+
+/// What the commands of `orch journal` and `orch dead-letters` ask.
+fn questions(reader: &SqliteReader) {
+    let time = |what: &str, ask: &dyn Fn() -> usize| {
+        let start = now();
+        let n = ask();
+        println!("  {what} ({n}): {:?}", start.elapsed());
+    };
+    time("all that is live", &|| reader.state().expect("it is in order").n_deliveries());
+    time("registrations", &|| reader.registrations().expect("it is in order").len());
+    time("the last messages", &|| reader.recent_messages().expect("it is in order").len());
+    time("all messages (a scan)", &|| reader.messages().expect("it is in order").len());
+    time("figures (a scan)", &|| reader.stats().expect("it is in order").n_by_kind.len());
+    time("the last 1,000 of all", &|| reader.latest(Of::All, 1_000).expect("in order").len());
 }
 
 fn prune(mut store: SqliteStore) {

@@ -1,7 +1,9 @@
 //! How much a journal costs beyond SQLite, in one run: `cargo xtask bench journal [senders | large]`.
 //!
 //! Ours and bare SQLite take turns, with the same rows, the same groups and the same disk; their
-//! ratio is what counts. What the disk can do stands beside it.
+//! ratio is what counts. What the disk can do stands beside it. Bare SQLite has two forms: its senders
+//! write their messages as JSON as ours do, or all rows are made before, which is what SQLite alone can
+//! do. `senders ours`, `senders bare` and `senders canned` run one alone, for a profiler.
 
 mod bare;
 mod large;
@@ -9,6 +11,8 @@ mod ours;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+use bare::Bodies;
 
 /// How long each of the two runs in a round.
 const ROUND: Duration = Duration::from_millis(400);
@@ -22,8 +26,11 @@ fn main() {
         return;
     }
     let folder = tempfile::tempdir().expect("there is room for temporary files");
-    let only = std::env::args().skip(1).find(|it| !it.starts_with('-'));
-    let wants = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    let words: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
+    let wants = |part: &str| words.first().is_none_or(|only| only == part);
+    if let [_, alone] = &words[..] {
+        return alone_for_a_profiler(folder.path(), alone);
+    }
     for n_senders in [256, 1] {
         if wants("senders") {
             println!("the disk: {:.0} syncs of 400 appended bytes a second", syncs(folder.path()));
@@ -35,33 +42,78 @@ fn main() {
     }
 }
 
-/// Rounds of both in turn; which begins changes.
-fn compare(folder: &Path, n_senders: usize) {
-    let mut ratios = Vec::new();
-    let (mut all_ours, mut all_bare) = (Vec::new(), Vec::new());
+fn alone_for_a_profiler(folder: &Path, which: &str) {
     for round in 0..N_ROUNDS {
-        let at = |name: &str| folder.join(format!("{name}-{n_senders}-{round}"));
-        let (ours, bare) = if round % 2 == 0 {
-            let ours = ours::run(&at("ours"), n_senders, ROUND);
-            (ours, bare::run(&at("bare"), n_senders, ROUND))
-        } else {
-            let bare = bare::run(&at("bare"), n_senders, ROUND);
-            (ours::run(&at("ours"), n_senders, ROUND), bare)
+        let path = folder.join(round.to_string());
+        let rate = match which {
+            "bare" => bare::run(&path, 256, ROUND, Bodies::Made),
+            "canned" => bare::run(&path, 256, ROUND, Bodies::Canned),
+            _ => ours::run(&path, 256, ROUND),
         };
-        ratios.push(ours / bare);
-        all_ours.push(ours);
-        all_bare.push(bare);
+        println!("{which}: {rate:.0} sets a second");
     }
-    let (goal, shown) = if n_senders == 1 {
-        ratios.iter_mut().for_each(|ratio| *ratio = 1.0 / *ratio);
-        ("<= 1.3", "time of one set, ours / bare")
-    } else {
-        (">= 0.8", "sets a second, ours / bare")
-    };
+}
+
+/// Rounds of all three in turn; which begins changes.
+fn compare(folder: &Path, n_senders: usize) {
+    let mut rates = [const { Vec::new() }; 3];
+    let mut costs = [const { Vec::new() }; 3];
+    for round in 0..N_ROUNDS {
+        for turn in 0..3 {
+            let which = (round + turn) % 3;
+            let path = folder.join(format!("{which}-{n_senders}-{round}"));
+            let before = processor_time();
+            let rate = match which {
+                0 => ours::run(&path, n_senders, ROUND),
+                1 => bare::run(&path, n_senders, ROUND, Bodies::Made),
+                _ => bare::run(&path, n_senders, ROUND, Bodies::Canned),
+            };
+            if let (Some(before), Some(after)) = (before, processor_time()) {
+                costs[which].push((after - before) * 1e6 / (rate * ROUND.as_secs_f64()));
+            }
+            rates[which].push(rate);
+            remove(&path);
+        }
+    }
     println!("{n_senders} senders, {N_ROUNDS} rounds of {ROUND:?}");
-    println!("  ours, sets a second: {}", quartiles(&mut all_ours, 0));
-    println!("  bare, sets a second: {}", quartiles(&mut all_bare, 0));
-    println!("  {shown}: {} (goal {goal})", quartiles(&mut ratios, 2));
+    let ratio = |of: usize| -> Vec<f64> {
+        let pairs = rates[0].iter().zip(&rates[of]);
+        pairs.map(|(ours, bare)| if n_senders == 1 { bare / ours } else { ours / bare }).collect()
+    };
+    let (mut made, mut canned) = (ratio(1), ratio(2));
+    let (shown, goal) = match n_senders {
+        1 => ("time of one set, ours / bare", "<= 1.3"),
+        _ => ("sets a second, ours / bare", ">= 0.8"),
+    };
+    let names = ["ours", "bare", "bare, its rows made before"];
+    for ((name, rates), costs) in names.into_iter().zip(&mut rates).zip(&mut costs) {
+        let cost = if costs.is_empty() { "?".to_owned() } else { quartiles(costs, 1) };
+        println!("  {name}: {} sets a second, {cost} µs of processors a set", quartiles(rates, 0));
+    }
+    println!("  {shown}: {} (goal {goal})", quartiles(&mut made, 2));
+    println!("  the same, its rows made before: {}", quartiles(&mut canned, 2));
+}
+
+/// What this process has used of all processors, in seconds: it does not depend on who else is busy as
+/// much as a rate does. With opening and closing the file. Only on Linux.
+fn processor_time() -> Option<f64> {
+    /// What `/proc` counts in, on every processor that Linux runs on.
+    const TICKS_A_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name before may have spaces; the 14th and 15th field are those of user and system.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |index: usize| fields.get(index)?.parse::<f64>().ok();
+    Some((ticks(11)? + ticks(12)?) / TICKS_A_SECOND)
+}
+
+/// A disk in memory is small.
+fn remove(journal: &Path) {
+    for ending in ["", "-wal", "-shm", "-lock"] {
+        let mut name = journal.as_os_str().to_owned();
+        name.push(ending);
+        // Not all of them are there.
+        let _ = std::fs::remove_file(name);
+    }
 }
 
 /// Median, and the quartiles beside it.

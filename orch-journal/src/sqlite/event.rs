@@ -5,7 +5,7 @@ use rusqlite::{CachedStatement, Connection, Row, params};
 use sha2::{Digest, Sha256};
 
 use super::content;
-use crate::hash::ContentHash;
+use crate::hash::{BodySum, ContentHash};
 use crate::prepared::with_content;
 use crate::record::{Entry, Record, Seq};
 use crate::store::StoreError;
@@ -37,49 +37,44 @@ pub(super) struct Seal {
     pub(super) hash: RowHash,
 }
 
-/// Seals rows; keeps its buffer.
-#[derive(Debug, Default)]
-pub(super) struct Sealer {
-    bytes: Vec<u8>,
-}
-
-impl Sealer {
-    pub(super) fn seal(&mut self, fields: &Fields, body: &str, before: &RowHash) -> Seal {
-        self.bytes.clear();
-        self.number(fields.seq.0);
-        self.number(fields.at.as_millis());
-        self.bytes.push(fields.kind);
-        for optional in [fields.agent, fields.prev] {
-            self.number(optional.map_or(0, i64::cast_unsigned));
+impl Seal {
+    /// What the row of these fields is sealed with: its columns, and what its body adds up to.
+    pub(super) fn of(fields: &Fields, body: BodySum, before: &RowHash) -> Self {
+        let mut bytes = [0; 49];
+        let numbers = [
+            fields.seq.0,
+            fields.at.as_millis(),
+            fields.agent.map_or(0, i64::cast_unsigned),
+            fields.prev.map_or(0, i64::cast_unsigned),
+        ];
+        for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
         }
-        self.bytes.extend(fields.message.unwrap_or_default());
-        if let Some((_, hash)) = &fields.content {
-            self.bytes.extend(hash.as_bytes());
-        }
-        self.bytes.extend(body.as_bytes());
-        let crc = crc32c::crc32c(&self.bytes);
-        let digest = Sha256::new().chain_update(before).chain_update(&self.bytes).finalize();
+        bytes[32..48].copy_from_slice(&fields.message.unwrap_or_default());
+        bytes[48] = fields.kind;
+        let content = fields.content.map(|(_, hash)| hash);
+        let content = content.as_ref().map_or(&[][..], |hash| hash.as_bytes());
+        let crc = crc32c::crc32c_append(crc32c::crc32c_append(body.crc, &bytes), content);
+        let digest = Sha256::new_with_prefix(before).chain_update(bytes).chain_update(content);
+        let digest = digest.chain_update(body.hash.as_bytes()).finalize();
         let mut hash = RowHash::default();
         hash.copy_from_slice(&digest[..16]);
-        Seal { crc, hash }
-    }
-
-    fn number(&mut self, number: u64) {
-        self.bytes.extend(number.to_le_bytes());
+        Self { crc, hash }
     }
 }
 
-const INSERT: &str = "INSERT INTO event(seq, at, kind, agent, prev, message, content, body, crc, \
-                      before) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+/// What [`insert`] takes.
+pub(super) const INSERT: &str = "INSERT INTO event(seq, at, kind, agent, prev, message, content, \
+                                 body, crc, before) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 pub(super) fn insert(
-    db: &Connection,
+    statement: &mut CachedStatement<'_>,
     fields: &Fields,
     body: &str,
     crc: u32,
     before: &RowHash,
 ) -> rusqlite::Result<()> {
-    db.prepare_cached(INSERT)?.execute(params![
+    statement.execute(params![
         fields.seq.0.cast_signed(),
         fields.at.as_millis().cast_signed(),
         fields.kind,
@@ -109,7 +104,7 @@ pub(super) const COLUMNS: &str = "e.seq, e.at, e.kind, e.agent, e.prev, e.messag
      (SELECT hash FROM content WHERE number = e.content)";
 
 /// Reads a row and checks its checksum.
-pub(super) fn read(row: &Row<'_>, sealer: &mut Sealer) -> Result<Read, StoreError> {
+pub(super) fn read(row: &Row<'_>) -> Result<Read, StoreError> {
     let seq = Seq(row.get::<_, i64>(0)?.cast_unsigned());
     let damaged = |what: &dyn ToString| StoreError::damaged(seq, what.to_string());
     let fields = || -> rusqlite::Result<Fields> {
@@ -130,7 +125,7 @@ pub(super) fn read(row: &Row<'_>, sealer: &mut Sealer) -> Result<Read, StoreErro
     let body: String = row.get(7).map_err(|error| damaged(&error))?;
     let crc: u32 = row.get(8).map_err(|error| damaged(&error))?;
     let before: RowHash = row.get(9).map_err(|error| damaged(&error))?;
-    let seal = sealer.seal(&fields, &body, &before);
+    let seal = Seal::of(&fields, BodySum::of(&body), &before);
     if seal.crc != crc {
         return Err(damaged(&"its checksum does not fit"));
     }
@@ -155,10 +150,10 @@ impl Read {
 }
 
 /// One event by its number.
-pub(super) fn get(db: &Connection, seq: Seq, sealer: &mut Sealer) -> Result<Entry, StoreError> {
+pub(super) fn get(db: &Connection, seq: Seq) -> Result<Entry, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM event AS e WHERE e.seq = ?");
     let mut statement = db.prepare_cached(&sql)?;
-    let read = one(&mut statement, seq, sealer)?;
+    let read = one(&mut statement, seq)?;
     read.ok_or_else(|| StoreError::damaged(seq, "it is missing"))?.entry(db)
 }
 
@@ -166,8 +161,7 @@ pub(super) fn get(db: &Connection, seq: Seq, sealer: &mut Sealer) -> Result<Entr
 pub(super) fn one(
     statement: &mut CachedStatement<'_>,
     seq: Seq,
-    sealer: &mut Sealer,
 ) -> Result<Option<Read>, StoreError> {
     let mut rows = statement.query([seq.0.cast_signed()])?;
-    rows.next()?.map(|row| read(row, sealer)).transpose()
+    rows.next()?.map(read).transpose()
 }

@@ -1,8 +1,6 @@
 //! The last event of each agent: where the links of its timeline begin.
 
-use std::collections::HashMap;
-
-use orch_core::AgentId;
+use orch_core::{AgentId, IdMap};
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
@@ -12,7 +10,7 @@ use crate::record::Seq;
 /// The agents that any event was about, also the retired ones.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
-    by_id: HashMap<AgentId, Head>,
+    by_id: IdMap<AgentId, Head>,
     /// Whose head is not in the table yet.
     changed: Vec<AgentId>,
     pub(super) digest: DigestSum,
@@ -35,7 +33,7 @@ impl Heads {
             let id = AgentId::from_uuid(Uuid::from_bytes(row.get(1)?));
             let head = Seq(row.get::<_, i64>(2)?.cast_unsigned());
             let head = Head { number: row.get(0)?, head, written: Some(head) };
-            heads.add(id, head.number, head.head);
+            heads.digest.count(hash(id, head.number, head.head));
             heads.by_id.insert(id, head);
         }
         Ok(heads)
@@ -61,24 +59,17 @@ impl Heads {
         let mut changed = std::mem::take(&mut self.changed);
         changed.sort_unstable();
         changed.dedup();
+        let mut upsert = db.prepare_cached("INSERT OR REPLACE INTO agent VALUES (?, ?, ?)")?;
         for id in changed {
-            let Some(head) = self.by_id.get(&id).copied() else { continue };
+            let Some(head) = self.by_id.get_mut(&id) else { continue };
             let uuid = id.as_uuid();
-            let row = params![head.number, uuid.as_bytes(), head.head.0.cast_signed()];
-            db.prepare_cached("INSERT OR REPLACE INTO agent VALUES (?, ?, ?)")?.execute(row)?;
-            if let Some(written) = head.written {
-                self.digest.n_rows -= 1;
-                self.digest.sum = self.digest.sum.wrapping_sub(hash(id, head.number, written));
+            upsert.execute(params![head.number, uuid.as_bytes(), head.head.0.cast_signed()])?;
+            if let Some(written) = head.written.replace(head.head) {
+                self.digest.forget(hash(id, head.number, written));
             }
-            self.add(id, head.number, head.head);
-            self.by_id.insert(id, Head { written: Some(head.head), ..head });
+            self.digest.count(hash(id, head.number, head.head));
         }
         Ok(())
-    }
-
-    fn add(&mut self, id: AgentId, number: i64, head: Seq) {
-        self.digest.n_rows += 1;
-        self.digest.sum = self.digest.sum.wrapping_add(hash(id, number, head));
     }
 }
 

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::event::{self, RowHash, Sealer};
+use super::event::{self, RowHash};
 use super::rows::{DigestSum, LiveKind, Row, Written};
 use crate::record::{Entry, Record, Seq, StepKey};
 use crate::state::{Agent, Conversation, Delivery, Key, Letter, Run, State, Step, ToolProgress};
@@ -44,12 +44,8 @@ impl Tip {
 
 /// The state as the tables have it, and what is in them.
 pub(super) fn load(db: &Connection, tip: &Tip) -> Result<(State, Written), StoreError> {
-    let mut loader = Loader {
-        db,
-        sealer: Sealer::default(),
-        state: State::empty_after(tip.seq, tip.at),
-        written: Written::default(),
-    };
+    let mut loader =
+        Loader { db, state: State::empty_after(tip.seq, tip.at), written: Written::up_to(tip.seq) };
     loader.mailbox()?;
     loader.dedup()?;
     loader.live()?;
@@ -63,14 +59,13 @@ pub(super) fn load(db: &Connection, tip: &Tip) -> Result<(State, Written), Store
 
 struct Loader<'a> {
     db: &'a Connection,
-    sealer: Sealer,
     state: State,
     written: Written,
 }
 
 impl Loader<'_> {
     fn event(&mut self, seq: Seq) -> Result<Entry, StoreError> {
-        event::get(self.db, seq, &mut self.sealer)
+        event::get(self.db, seq)
     }
 
     fn mailbox(&mut self) -> Result<(), StoreError> {
@@ -104,7 +99,7 @@ impl Loader<'_> {
             self.state.chains.entry(message.chain()).or_default().n_live += 1;
             let id = message.id();
             let delivery = Delivery { seq, place, message, state, errors, run, round };
-            self.state.deliveries.insert(id, delivery);
+            self.state.deliveries.insert(id, Box::new(delivery));
         }
         Ok(())
     }
@@ -128,7 +123,7 @@ impl Loader<'_> {
         while let Some(row) = rows.next()? {
             let (event, message): (i64, [u8; 16]) = (row.get(0)?, row.get(1)?);
             let (seq, id) = (Seq(event.cast_unsigned()), message_id(message));
-            self.written.put(Key::Dedup(seq), Row::Dedup { event, message }.hash());
+            self.written.put(Key::Dedup(seq, id), Row::Dedup { event, message }.hash());
             self.state.dedup.order.push_back((seq, id));
             self.state.dedup.known.insert(id, seq);
         }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::Live;
 use super::content::Conversations;
 use super::error::{OpenError, Phase, store_error};
-use super::event::{self, COLUMNS, RowHash, Sealer};
+use super::event::{self, COLUMNS, RowHash};
 use super::heads::Heads;
 use super::load::{self, Tip};
 use super::lock::{beside, io_error, private};
@@ -33,15 +33,27 @@ pub enum Durability {
 }
 
 /// How a journal is opened.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SqliteOptions {
     durability: Durability,
     cuts_damage: bool,
     vfs: Option<String>,
+    checkpoint_frames: i64,
 }
 
 /// Frames of the WAL after which its pages go into the file, some 16 MiB.
 const CHECKPOINT_FRAMES: i64 = 4_000;
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self {
+            durability: Durability::default(),
+            cuts_damage: false,
+            vfs: None,
+            checkpoint_frames: CHECKPOINT_FRAMES,
+        }
+    }
+}
 
 impl SqliteOptions {
     /// [`Durability::Sync`], and damage is refused.
@@ -72,6 +84,14 @@ impl SqliteOptions {
         self.vfs = Some(name.into());
         self
     }
+
+    /// Moves the WAL's pages into the file after so many frames: for tests, which write few.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_checkpoint_after(mut self, n_frames: i64) -> Self {
+        self.checkpoint_frames = n_frames;
+        self
+    }
 }
 
 impl Live {
@@ -95,7 +115,7 @@ impl Live {
     }
 
     fn load(db: Connection, wal: WalReport) -> Result<Self, StoreError> {
-        let (conversations, sealer) = (Conversations::default(), Sealer::default());
+        let conversations = Conversations::default();
         let hash = check_end(&db)?;
         let (state, written) = match Tip::read(&db)? {
             Some(tip) => load::load(&db, &tip)?,
@@ -103,7 +123,7 @@ impl Live {
         };
         let heads = Heads::load(&db)?;
         check_heads(&heads, &Tip::read(&db)?.unwrap_or_default())?;
-        Ok(Self { db, state, written, heads, conversations, sealer, hash, wal })
+        Ok(Self { db, state, written, heads, conversations, hash, wal })
     }
 }
 
@@ -121,8 +141,7 @@ pub(super) fn check_end(db: &Connection) -> Result<RowHash, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM event AS e ORDER BY e.seq DESC LIMIT 1");
     let mut last = db.prepare(&sql)?;
     let mut rows = last.query([])?;
-    let mut sealer = Sealer::default();
-    let last = rows.next()?.map(|row| event::read(row, &mut sealer)).transpose()?;
+    let last = rows.next()?.map(event::read).transpose()?;
     let found =
         last.as_ref().map_or((Seq(0), RowHash::default()), |it| (it.fields.seq, it.seal.hash));
     let expected = tip.map_or((Seq(0), RowHash::default()), |it| (it.seq, it.hash));
@@ -205,12 +224,16 @@ fn configure(db: &Connection, options: &SqliteOptions) -> Result<(), OpenError> 
 
 /// Moves pages from a long WAL into the file. Not within a commit: an error there would not say
 /// whether the commit had landed.
-pub(super) fn checkpoint_if_long(db: &Connection, path: &Path) -> Result<(), StoreError> {
+pub(super) fn checkpoint_if_long(
+    db: &Connection,
+    path: &Path,
+    options: &SqliteOptions,
+) -> Result<(), StoreError> {
     let mut state = db.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
     let (n_frames, n_moved) =
         state.query_row([], |row| Ok((row.get(1)?, row.get::<_, i64>(2)?)))?;
     let long: i64 = n_frames;
-    if long - n_moved < CHECKPOINT_FRAMES {
+    if long - n_moved < options.checkpoint_frames {
         return Ok(());
     }
     let moved = db.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()));

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::content;
 use super::error::{Phase, store_error};
-use super::event::{self, COLUMNS, RowHash, Sealer};
+use super::event::{self, COLUMNS, RowHash};
 use super::query::number;
 use crate::record::Seq;
 use crate::state::State;
@@ -40,7 +40,6 @@ fn within(
     n_max: usize,
 ) -> Result<Pruned, StoreError> {
     let live = state.referred();
-    let mut sealer = Sealer::default();
     let mut n_removed = 0;
     for (first, last) in state.finished_before(before) {
         let sql =
@@ -48,7 +47,7 @@ fn within(
         let mut events = db.prepare_cached(&sql)?;
         let mut rows = events.query(params![number(first), number(last)])?;
         while let Some(row) = rows.next()? {
-            let read = event::read(row, &mut sealer)?;
+            let read = event::read(row)?;
             let seq = read.fields.seq;
             if live.contains(&seq) {
                 continue;

@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 
-use orch_core::{AgentId, ChainId, MessageId, Timestamp};
+use orch_core::{AgentId, ChainId, IdState, MessageId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
-use super::event::{self, COLUMNS, Sealer};
+use super::event::{self, COLUMNS};
 use crate::record::{Entry, Record, Seq};
 use crate::store::{Of, Stats, StoreError};
+
+type IdSet = HashSet<MessageId, IdState>;
 
 /// First and last event of a run; no last one while it is open.
 type Range = (Seq, Option<(Seq, Timestamp)>);
@@ -83,12 +85,11 @@ fn between(
 fn of_agent(db: &Connection, head: Option<Seq>, n_max: usize) -> Result<Vec<Entry>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM event AS e WHERE e.seq = ?");
     let mut statement = db.prepare_cached(&sql)?;
-    let mut sealer = Sealer::default();
     let (mut found, mut next) = (Vec::new(), head);
     while let Some(seq) = next
         && found.len() < n_max
     {
-        let Some(read) = event::one(&mut statement, seq, &mut sealer)? else {
+        let Some(read) = event::one(&mut statement, seq)? else {
             if is_pruned(db, seq, seq.next())? {
                 break;
             }
@@ -109,7 +110,7 @@ fn of_chain(db: &Connection, chain: ChainId, n_max: usize) -> Result<Vec<Entry>,
         Record::Accepted { message, .. } if message.chain() == chain => Some(message.id()),
         _ => None,
     };
-    let messages: HashSet<MessageId> = candidates.iter().filter_map(of_chain).collect();
+    let messages: IdSet = candidates.iter().filter_map(of_chain).collect();
     let Some(first) = candidates.iter().find(|it| of_chain(it).is_some()) else {
         return Ok(Vec::new());
     };
@@ -118,7 +119,7 @@ fn of_chain(db: &Connection, chain: ChainId, n_max: usize) -> Result<Vec<Entry>,
                ORDER BY seq DESC";
     let mut all = db.prepare(sql)?;
     let mut rows = all.query([number(first.seq).saturating_sub(1_000)])?;
-    let (mut seqs, mut sealer) = (Vec::new(), Sealer::default());
+    let mut seqs = Vec::new();
     while let Some(row) = rows.next()?
         && seqs.len() < n_max
     {
@@ -127,21 +128,20 @@ fn of_chain(db: &Connection, chain: ChainId, n_max: usize) -> Result<Vec<Entry>,
             seqs.push(Seq(row.get::<_, i64>(0)?.cast_unsigned()));
         }
     }
-    seqs.into_iter().map(|seq| event::get(db, seq, &mut sealer)).collect()
+    seqs.into_iter().map(|seq| event::get(db, seq)).collect()
 }
 
-/// All events of a kind. Looks at every event.
-pub(super) fn of_kind(db: &Connection, kind: u8) -> Result<Vec<Entry>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM event AS e WHERE e.kind = ? ORDER BY e.seq");
-    select(db, &sql, [kind])
+/// All registrations, by their index: it is for this number as it stands in the text.
+pub(super) fn registrations(db: &Connection) -> Result<Vec<Entry>, StoreError> {
+    let kind = Record::AGENT_REGISTERED;
+    let sql = format!("SELECT {COLUMNS} FROM event AS e WHERE e.kind = {kind} ORDER BY e.seq");
+    select(db, &sql, [])
 }
 
-/// Messages with the first event that has each. Looks at every event.
-pub(super) fn messages(db: &Connection) -> Result<Vec<(Seq, MessageId)>, StoreError> {
-    let sql =
-        "SELECT min(seq), message FROM event WHERE kind IN (?, ?) GROUP BY message ORDER BY 1";
-    let mut all = db.prepare_cached(sql)?;
-    let mut rows = all.query(params![Record::ACCEPTED, Record::DEAD_LETTERED])?;
+/// The last messages that were accepted, by the event that did.
+pub(super) fn recent_messages(db: &Connection) -> Result<Vec<(Seq, MessageId)>, StoreError> {
+    let mut all = db.prepare_cached("SELECT event, message FROM dedup ORDER BY event")?;
+    let mut rows = all.query([])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let id = MessageId::from_uuid(uuid::Uuid::from_bytes(row.get(1)?));
@@ -150,22 +150,42 @@ pub(super) fn messages(db: &Connection) -> Result<Vec<(Seq, MessageId)>, StoreEr
     Ok(found)
 }
 
+/// Messages with the first event that has each. Looks at every event.
+pub(super) fn messages(db: &Connection) -> Result<Vec<(Seq, MessageId)>, StoreError> {
+    let sql = "SELECT seq, message FROM event WHERE kind IN (?, ?) ORDER BY seq";
+    let mut all = db.prepare_cached(sql)?;
+    let mut rows = all.query(params![Record::ACCEPTED, Record::DEAD_LETTERED])?;
+    // Grouped here: SQLite would sort them twice.
+    let (mut found, mut known) = (Vec::new(), IdSet::default());
+    while let Some(row) = rows.next()? {
+        let id = MessageId::from_uuid(uuid::Uuid::from_bytes(row.get(1)?));
+        if known.insert(id) {
+            found.push((Seq(row.get::<_, i64>(0)?.cast_unsigned()), id));
+        }
+    }
+    Ok(found)
+}
+
 fn select(db: &Connection, sql: &str, with: impl Params) -> Result<Vec<Entry>, StoreError> {
     let mut statement = db.prepare_cached(sql)?;
     let mut rows = statement.query(with)?;
-    let (mut found, mut sealer) = (Vec::new(), Sealer::default());
+    let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(event::read(row, &mut sealer)?.entry(db)?);
+        found.push(event::read(row)?.entry(db)?);
     }
     Ok(found)
 }
 
 pub(super) fn count(db: &Connection, stats: &mut Stats) -> Result<(), StoreError> {
-    let mut kinds = db.prepare_cached("SELECT kind, count(*) FROM event GROUP BY kind")?;
+    // Counted here: SQLite would sort all of them.
+    let mut kinds = db.prepare_cached("SELECT kind FROM event")?;
     let mut rows = kinds.query([])?;
+    let mut n_by_kind = [0; 256];
     while let Some(row) = rows.next()? {
-        let n: i64 = row.get(1)?;
-        stats.n_by_kind.insert(Record::kind_name(row.get(0)?), n.cast_unsigned());
+        n_by_kind[usize::from(row.get::<_, u8>(0)?)] += 1;
+    }
+    for (kind, n) in (0..=u8::MAX).zip(n_by_kind).filter(|(_, n)| *n > 0) {
+        *stats.n_by_kind.entry(Record::kind_name(kind)).or_default() += n;
     }
     stats.n_events = stats.n_by_kind.values().sum();
     Ok(())

@@ -13,7 +13,7 @@ use super::open::{self, SqliteOptions, look_at_wal};
 use super::query;
 use super::schema::{self, Kind};
 use super::verify::{self, Verified};
-use crate::record::{Entry, Record, Seq};
+use crate::record::{Entry, Seq};
 use crate::state::{Run, State};
 use crate::store::{Of, Stats, StoreError};
 
@@ -59,6 +59,12 @@ impl SqliteReader {
         self.writer
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// At most `n_max` events, oldest first, from this number on.
     ///
     /// # Errors
@@ -91,13 +97,23 @@ impl SqliteReader {
         self.read(runs)
     }
 
-    /// All registrations, of agents that were retired too. Looks at every event.
+    /// All registrations, of agents that were retired too.
     ///
     /// # Errors
     ///
     /// As [`events`](Self::events).
     pub fn registrations(&self) -> Result<Vec<Entry>, StoreError> {
-        self.read(|db| query::of_kind(db, Record::AGENT_REGISTERED))
+        self.read(query::registrations)
+    }
+
+    /// The messages that were accepted last, as many as are known when they are sent again
+    /// ([`DEDUP_WINDOW`](crate::DEDUP_WINDOW)), by the event that has each.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if they cannot be read.
+    pub fn recent_messages(&self) -> Result<Vec<(Seq, MessageId)>, StoreError> {
+        self.read(query::recent_messages)
     }
 
     /// The messages that were accepted or given up, by the first event that has each. Looks at every

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use orch_core::{DeliveryState, Usage};
-use rusqlite::{Connection, params};
+use orch_core::{DeliveryState, IdMap, MessageId, Usage};
+use rusqlite::{CachedStatement, Connection, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json as object};
 
@@ -33,31 +33,58 @@ pub(super) struct DigestSum {
     pub(super) sum: u64,
 }
 
+impl DigestSum {
+    pub(super) fn count(&mut self, hash: u64) {
+        self.n_rows += 1;
+        self.sum = self.sum.wrapping_add(hash);
+    }
+
+    pub(super) fn forget(&mut self, hash: u64) {
+        self.n_rows -= 1;
+        self.sum = self.sum.wrapping_sub(hash);
+    }
+}
+
 /// The rows that are in the tables, by the hash of each, so that the digest can follow.
 #[derive(Debug, Default)]
 pub(super) struct Written {
+    /// Those of the table `mailbox`, by the number of the event.
+    mailbox: IdMap<u64, u64>,
+    /// The others, but for the table `dedup`, whose rows never change: their key says all of them.
     by_key: HashMap<Key, u64>,
+    /// The last event that is in the file.
+    last: Seq,
     pub(super) digest: DigestSum,
 }
 
 impl Written {
+    /// Nothing yet, of a file that ends with this event.
+    pub(super) fn up_to(last: Seq) -> Self {
+        Self { last, ..Self::default() }
+    }
+
     /// Counts a row that is in a table.
     pub(super) fn put(&mut self, key: Key, hash: u64) {
-        self.digest.n_rows += 1;
-        self.digest.sum = self.digest.sum.wrapping_add(hash);
-        if let Some(former) = self.by_key.insert(key, hash) {
-            self.forget(former);
+        self.digest.count(hash);
+        let former = match key {
+            Key::Delivery(event, _) => self.mailbox.insert(event.0, hash),
+            Key::Dedup(..) => None,
+            other => self.by_key.insert(other, hash),
+        };
+        if let Some(former) = former {
+            self.digest.forget(former);
         }
     }
 
+    /// Whether the row was in a table.
     fn remove(&mut self, key: &Key) -> bool {
-        let former = self.by_key.remove(key);
-        former.inspect(|former| self.forget(*former)).is_some()
-    }
-
-    fn forget(&mut self, hash: u64) {
-        self.digest.n_rows -= 1;
-        self.digest.sum = self.digest.sum.wrapping_sub(hash);
+        let former = match key {
+            Key::Delivery(event, _) => self.mailbox.remove(&event.0),
+            // It was written with its event.
+            Key::Dedup(event, id) => (*event <= self.last).then(|| Row::dedup(*event, *id).hash()),
+            other => self.by_key.remove(other),
+        };
+        former.inspect(|former| self.digest.forget(*former)).is_some()
     }
 }
 
@@ -97,7 +124,21 @@ pub(super) enum Row {
 /// Finds damage, as the checksum of an event does, at a tenth of the price of a cryptographic hash.
 /// Spread over 64 bits, so that a sum over many of them does not run over.
 pub(super) fn hash(bytes: &[u8]) -> u64 {
-    u64::from(crc32c::crc32c(bytes)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    spread(crc32c::crc32c(bytes))
+}
+
+/// The same of at most eight numbers, each in eight bytes, and what follows them.
+fn hash_of(numbers: &[i64], rest: &[&[u8]]) -> u64 {
+    let mut bytes = [0; 64];
+    for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
+        place.copy_from_slice(&number.to_le_bytes());
+    }
+    let crc = crc32c::crc32c(&bytes[..numbers.len() * 8]);
+    spread(rest.iter().fold(crc, |crc, it| crc32c::crc32c_append(crc, it)))
+}
+
+fn spread(crc: u32) -> u64 {
+    u64::from(crc).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 fn number(seq: Seq) -> i64 {
@@ -112,8 +153,10 @@ impl Row {
             Some(Self::Live { kind: kind as i64, key, value })
         };
         match key {
-            Key::Delivery(_, id) => state.deliveries.get(id).map(Self::mailbox),
-            Key::Dedup(seq) => dedup(state, *seq),
+            Key::Delivery(_, id) => state.delivery(*id).map(Self::mailbox),
+            Key::Dedup(seq, id) => {
+                (state.dedup.known.get(id) == Some(seq)).then(|| Self::dedup(*seq, *id))
+            }
             Key::Step(event, key) => state.steps.get(key).map(|step| Self::step(*event, key, step)),
             Key::Agent(id) => live(json(&state.agents.get(id).map(
                 |it| object!({ "event": it.seq, "failed": it.failed, "restarts": it.restarts }),
@@ -167,83 +210,76 @@ impl Row {
         }
     }
 
-    /// What the digest counts of it.
-    pub(super) fn hash(&self) -> u64 {
-        hash(&self.bytes())
+    fn dedup(event: Seq, id: MessageId) -> Self {
+        Self::Dedup { event: number(event), message: *id.as_uuid().as_bytes() }
     }
 
-    /// One way to write it down, in the format of the file: a table, then each column.
-    fn bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(96);
-        let mut put = |number: i64| bytes.extend(number.to_le_bytes());
+    /// What the digest counts of it: a table, then each column, one after the other.
+    pub(super) fn hash(&self) -> u64 {
         let or = |optional: &Option<i64>| optional.unwrap_or(0);
         match self {
             Self::Mailbox { event, place, attempt, running, ready_at, run, round, errors } => {
                 let flags = i64::from(*running) + 2 * i64::from(errors.is_some());
-                [1, *event, *place, i64::from(*attempt), flags, *ready_at, *run, *round]
-                    .into_iter()
-                    .for_each(put);
-                bytes.extend(errors.as_deref().unwrap_or_default().as_bytes());
+                let numbers =
+                    [1, *event, *place, i64::from(*attempt), flags, *ready_at, *run, *round];
+                hash_of(&numbers, &[errors.as_deref().unwrap_or_default().as_bytes()])
             }
-            Self::Dedup { event, message } => {
-                [2, *event].into_iter().for_each(put);
-                bytes.extend(message);
-            }
+            Self::Dedup { event, message } => hash_of(&[2, *event], &[message]),
             Self::Step { event, n, message, first, decided, started, answered } => {
                 let started = started.map_or(0, |idempotent| 1 + i64::from(idempotent));
-                [3, *event, i64::from(*n), *first, or(decided), started, or(answered)]
-                    .into_iter()
-                    .for_each(put);
-                bytes.extend(message);
+                let numbers =
+                    [3, *event, i64::from(*n), *first, or(decided), started, or(answered)];
+                hash_of(&numbers, &[message])
             }
             Self::Live { kind, key, value } => {
-                put(4);
-                put(*kind);
-                put(key.len() as i64);
-                bytes.extend(key);
-                bytes.extend(value.as_bytes());
+                hash_of(&[4, *kind, key.len() as i64], &[key, value.as_bytes()])
             }
         }
-        bytes
     }
 
-    fn upsert(&self, db: &Connection) -> rusqlite::Result<()> {
+    fn upsert(&self, tables: &mut Tables<'_>) -> rusqlite::Result<()> {
         match self {
             Self::Mailbox { event, place, attempt, running, ready_at, run, round, errors } => {
-                let sql = "INSERT OR REPLACE INTO mailbox VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
                 let row = params![event, place, attempt, running, ready_at, run, round, errors];
-                db.prepare_cached(sql)?.execute(row)?;
+                tables.mailbox.execute(row)?;
             }
             Self::Dedup { event, message } => {
-                let sql = "INSERT OR REPLACE INTO dedup VALUES (?, ?)";
-                db.prepare_cached(sql)?.execute(params![event, message])?;
+                tables.dedup.execute(params![event, message])?;
             }
             Self::Step { event, n, message, first, decided, started, answered } => {
                 let sql = "INSERT OR REPLACE INTO step VALUES (?, ?, ?, ?, ?, ?, ?)";
                 let row = params![event, n, message, first, decided, started, answered];
-                db.prepare_cached(sql)?.execute(row)?;
+                tables.db.prepare_cached(sql)?.execute(row)?;
             }
             Self::Live { kind, key, value } => {
                 let sql = "INSERT OR REPLACE INTO live VALUES (?, ?, ?)";
-                db.prepare_cached(sql)?.execute(params![kind, key, value])?;
+                tables.db.prepare_cached(sql)?.execute(params![kind, key, value])?;
             }
         }
         Ok(())
     }
 }
 
-fn dedup(state: &State, seq: Seq) -> Option<Row> {
-    let order = &state.dedup.order;
-    let index = order.binary_search_by_key(&seq, |(seq, _)| *seq).ok()?;
-    let message = *order.get(index)?.1.as_uuid().as_bytes();
-    Some(Row::Dedup { event: number(seq), message })
+/// The statements of the tables whose rows are many are looked up once for each transaction.
+struct Tables<'db> {
+    db: &'db Connection,
+    mailbox: CachedStatement<'db>,
+    dedup: CachedStatement<'db>,
+}
+
+impl<'db> Tables<'db> {
+    fn new(db: &'db Connection) -> rusqlite::Result<Self> {
+        let mailbox = "INSERT OR REPLACE INTO mailbox VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        let dedup = "INSERT OR REPLACE INTO dedup VALUES (?, ?)";
+        Ok(Self { db, mailbox: db.prepare_cached(mailbox)?, dedup: db.prepare_cached(dedup)? })
+    }
 }
 
 /// The place of a key in the table `live`; `None` if it has a table of its own.
 fn live_key(key: &Key) -> Option<(LiveKind, Vec<u8>)> {
     let seq = |seq: &Seq| seq.0.to_be_bytes().to_vec();
     Some(match key {
-        Key::Delivery(..) | Key::Dedup(_) | Key::Step(..) => return None,
+        Key::Delivery(..) | Key::Dedup(..) | Key::Step(..) => return None,
         Key::Agent(id) => (LiveKind::Agent, id.as_uuid().as_bytes().to_vec()),
         Key::Counts(id) => (LiveKind::Counts, id.as_uuid().as_bytes().to_vec()),
         Key::Letter(it) => (LiveKind::Letter, seq(it)),
@@ -265,10 +301,11 @@ pub(super) fn write(
     keys: Vec<Key>,
     written: &mut Written,
 ) -> rusqlite::Result<()> {
+    let mut tables = Tables::new(db)?;
     for key in keys {
         match Row::of(state, &key) {
             Some(row) => {
-                row.upsert(db)?;
+                row.upsert(&mut tables)?;
                 written.put(key, row.hash());
             }
             // What came and went within one transaction was never in a table.
@@ -279,6 +316,7 @@ pub(super) fn write(
             }
         }
     }
+    written.last = state.last();
     Ok(())
 }
 
@@ -287,7 +325,7 @@ fn delete(db: &Connection, key: &Key) -> rusqlite::Result<()> {
         Key::Delivery(seq, _) => {
             db.prepare_cached("DELETE FROM mailbox WHERE event = ?")?.execute([number(*seq)])?;
         }
-        Key::Dedup(seq) => {
+        Key::Dedup(seq, _) => {
             db.prepare_cached("DELETE FROM dedup WHERE event = ?")?.execute([number(*seq)])?;
         }
         Key::Step(seq, key) => {

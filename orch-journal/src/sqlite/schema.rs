@@ -7,7 +7,9 @@ use rusqlite::Connection;
 use super::error::OpenError;
 
 /// The format that is written.
-pub const FORMAT_VERSION: i64 = 1;
+///
+/// 1 sealed an event with its body instead of the body's sums; no program was released that wrote it.
+pub const FORMAT_VERSION: i64 = 2;
 
 /// `orch` in ASCII: tells a journal from any other SQLite file.
 const APPLICATION_ID: i64 = 0x6f72_6368;
@@ -15,10 +17,11 @@ const APPLICATION_ID: i64 = 0x6f72_6368;
 /// Fixed: the look at the WAL before SQLite opens it needs no more than the file's own word.
 const PAGE_BYTES: u32 = 4_096;
 
-/// Every table, in the order of its making. What stands in the file is compared with it.
+/// Every table and index, in the order of its making. What stands in the file is compared with it.
 ///
-/// `event` has no index: the events of one agent are linked (`prev`, and `agent.head`), because an
-/// index would cost a page of the WAL for each agent and commit; those of a run lie together.
+/// `event` has an index of registrations alone, which are few: whoever shows a name needs all of them.
+/// The events of one agent are linked (`prev`, and `agent.head`), because an index would cost a page of
+/// the WAL for each agent and commit; those of a run lie together.
 pub(super) const TABLES: &[(&str, &str)] = &[
     ("meta", "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID"),
     (
@@ -27,6 +30,7 @@ pub(super) const TABLES: &[(&str, &str)] = &[
          agent INTEGER, prev INTEGER, message BLOB, content INTEGER, body TEXT NOT NULL, \
          crc INTEGER NOT NULL, before BLOB NOT NULL) STRICT",
     ),
+    ("event_registered", "CREATE INDEX event_registered ON event(seq) WHERE kind = 4"),
     (
         "mailbox",
         "CREATE TABLE mailbox(event INTEGER PRIMARY KEY, place INTEGER NOT NULL, \
@@ -97,7 +101,7 @@ pub(super) fn check(db: &Connection, path: &str) -> Result<Kind, OpenError> {
         found.map_err(|error| not_read(error, path))
     };
     let (application, version): (i64, i64) = (number("application_id")?, number("user_version")?);
-    let mut tables = db.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")?;
+    let mut tables = db.prepare("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
     let found = tables.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let found = found.collect::<Result<Vec<(String, String)>, _>>()?;
     if found.is_empty() && application == 0 && version == 0 {
@@ -115,7 +119,8 @@ pub(super) fn check(db: &Connection, path: &str) -> Result<Kind, OpenError> {
     }
     for (name, sql) in TABLES {
         if !found.iter().any(|(known, text)| known == name && text == sql) {
-            let (place, what) = (format!("table {name}"), "it is not as it was made".to_owned());
+            let kind = if sql.starts_with("CREATE INDEX") { "index" } else { "table" };
+            let (place, what) = (format!("{kind} {name}"), "it is not as it was made".to_owned());
             return Err(OpenError::Damaged { path: path.to_owned(), place, what });
         }
     }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::event::{self, COLUMNS, RowHash, Sealer};
+use super::event::{self, COLUMNS, RowHash};
 use super::query::number;
 use crate::record::{Entry, Seq};
 use crate::state::State;
@@ -53,9 +53,9 @@ impl Verifier<'_> {
         let sql = format!("SELECT {COLUMNS} FROM event AS e ORDER BY e.seq");
         let mut all = self.db.prepare(&sql)?;
         let mut rows = all.query([])?;
-        let (mut next, mut hash, mut sealer) = (Seq(1), RowHash::default(), Sealer::default());
+        let (mut next, mut hash) = (Seq(1), RowHash::default());
         while let Some(row) = rows.next()? {
-            let read = event::read(row, &mut sealer)?;
+            let read = event::read(row)?;
             let (seq, seal) = (read.fields.seq, read.seal);
             while next != seq {
                 (next, hash) = self.pruned(next)?;

@@ -1,5 +1,7 @@
 //! Messages on their way, from acceptance to the ack or the dead letter.
 
+use std::collections::hash_map::Entry;
+
 use orch_core::{
     AgentId, AgentMessage, AttemptError, ChainId, DeadLetter, DeliveryEvent, DeliveryState,
     MessageId, Origin, Timestamp,
@@ -21,14 +23,20 @@ impl State {
         (run, round): (u64, u64),
     ) -> Result<(), Illegal> {
         let id = message.id();
-        if self.knows(id) {
+        // Looked up once each: most records are acceptances, and these maps are large.
+        let Entry::Vacant(place) = self.deliveries.entry(id) else {
             return Err(Illegal::Duplicate(id));
-        }
+        };
+        let Entry::Vacant(known) = self.dedup.known.entry(id) else {
+            return Err(Illegal::Duplicate(id));
+        };
+        known.insert(seq);
         let mut message = message.clone();
         if message.origin() != (Origin { run, round }) {
             message = message.with_origin(Origin { run, round });
         }
-        self.enter(Delivery {
+        let chain = message.chain();
+        place.insert(Box::new(Delivery {
             seq,
             place: seq,
             message,
@@ -36,7 +44,9 @@ impl State {
             errors: Vec::new(),
             run: 0,
             round: 0,
-        });
+        }));
+        self.chains.entry(chain).or_default().n_live += 1;
+        self.touch(Key::Delivery(seq, id));
         self.remember(seq, id);
         Ok(())
     }
@@ -44,11 +54,11 @@ impl State {
     fn enter(&mut self, delivery: Delivery) {
         let (seq, id, chain) = (delivery.seq, delivery.message.id(), delivery.message.chain());
         self.chains.entry(chain).or_default().n_live += 1;
-        self.deliveries.insert(id, delivery);
+        self.deliveries.insert(id, Box::new(delivery));
         self.touch(Key::Delivery(seq, id));
     }
 
-    fn leave(&mut self, id: MessageId) -> Option<Delivery> {
+    fn leave(&mut self, id: MessageId) -> Option<Box<Delivery>> {
         let delivery = self.deliveries.remove(&id)?;
         self.touch(Key::Delivery(delivery.seq, id));
         self.leave_chain(delivery.message.chain());
@@ -67,14 +77,14 @@ impl State {
         }
     }
 
+    /// Notes an id that `known` has already.
     fn remember(&mut self, seq: Seq, id: MessageId) {
-        self.dedup.known.insert(id, seq);
         self.dedup.order.push_back((seq, id));
-        self.touch(Key::Dedup(seq));
+        self.touch(Key::Dedup(seq, id));
         while self.dedup.order.len() > DEDUP_WINDOW {
             let Some((oldest, id)) = self.dedup.order.pop_front() else { return };
             self.dedup.known.remove(&id);
-            self.touch(Key::Dedup(oldest));
+            self.touch(Key::Dedup(oldest, id));
         }
     }
 
@@ -228,7 +238,8 @@ impl State {
     }
 
     fn live_mut(&mut self, message: MessageId) -> Result<&mut Delivery, Illegal> {
-        self.deliveries.get_mut(&message).ok_or(Illegal::UnknownDelivery(message))
+        let found = self.deliveries.get_mut(&message).map(Box::as_mut);
+        found.ok_or(Illegal::UnknownDelivery(message))
     }
 
     fn at_attempt(&mut self, message: MessageId, found: u32) -> Result<&mut Delivery, Illegal> {

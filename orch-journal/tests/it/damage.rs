@@ -69,6 +69,7 @@ fn stride(all: usize, wanted: usize) -> usize {
 fn a_file_shortened_at_any_byte_opens_as_a_prefix_or_is_refused() {
     let sample = Sample::new(seed());
     let mut seen = std::collections::BTreeSet::new();
+    let (mut n_cuts, mut n_refused) = (0, 0);
     for which in 0..2 {
         let length = sample.bytes[which].len();
         for cut in (0..length).step_by(stride(length, 250)) {
@@ -77,12 +78,14 @@ fn a_file_shortened_at_any_byte_opens_as_a_prefix_or_is_refused() {
                 let file = fs::OpenOptions::new().write(true).open(&files(path)[which]).unwrap();
                 file.set_len(cut as u64).unwrap();
             });
+            (n_cuts, n_refused) = (n_cuts + 1, n_refused + u64::from(opened.is_err()));
             if which == 1 {
                 // A WAL that ends early has lost what was not synced: a prefix, never a refusal.
                 seen.insert(opened.unwrap_or_else(|error| panic!("{about}: {error}")));
             }
         }
     }
+    println!("cuts: {n_cuts}, {n_refused} refused, {} prefixes seen", seen.len());
     assert!(seen.len() > 4, "{seen:?}");
 }
 

@@ -4,6 +4,7 @@
 
 mod conforming;
 mod damage;
+mod faults;
 mod golden;
 mod kill;
 mod power;

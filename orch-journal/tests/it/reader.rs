@@ -27,6 +27,10 @@ fn agrees(reader: &SqliteReader, store: &SqliteStore) {
         }
     }
     assert_eq!(reader.messages().unwrap(), messages);
+    let recent = reader.recent_messages().unwrap();
+    for entry in entries.iter().filter(|it| matches!(it.record, Record::Accepted { .. })) {
+        assert!(recent.contains(&(entry.seq, entry.record.message().unwrap())));
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! `kill -9` at each write, sync, truncation and removal of the writer's thread, by `strace`.
+//! `kill -9` at each write, sync, truncation, removal and renaming of the writer's thread, by `strace`;
+//! and each of these calls fails once.
 //!
 //! Random kills (`kill.rs`) seldom hit the short steps of a checkpoint; these hit each of them once.
 
@@ -12,12 +13,13 @@ use orch_journal::{
     Stats, Store, StoreError,
 };
 
-use crate::support::{fast_folder, is_deep, now, options};
+use crate::support::{fast_folder, is_deep, now, options, skip};
 
 const CHILD: &str = "ORCH_TEST_STRACED_CHILD";
 const PLANTED: &str = "ORCH_TEST_STRACED_ACK_BEFORE_COMMIT";
-/// What changes a disk. Syncs of SQLite are `fdatasync`, those of a folder `fsync`.
-const CALLS: [&str; 5] = ["pwrite64", "fdatasync", "fsync", "ftruncate", "unlink"];
+/// What changes a disk. Syncs of SQLite are `fdatasync`, those of a folder `fsync`. Nothing is renamed:
+/// if that changes, its kills are there.
+const CALLS: [&str; 6] = ["pwrite64", "fdatasync", "fsync", "ftruncate", "unlink", "rename"];
 /// Every so many of them is enough for `ci`.
 const STRIDE: usize = 7;
 
@@ -32,6 +34,8 @@ struct Late {
 impl Late {
     fn store(&mut self) -> &mut SqliteStore {
         let path = &self.path;
+        // Moves the WAL into the file after nearly every commit.
+        let options = || options().with_checkpoint_after(8);
         self.store.get_or_init(|| SqliteStore::open(path, options()).unwrap());
         self.store.get_mut().unwrap()
     }
@@ -65,13 +69,18 @@ impl Store for Late {
     fn reopen(&mut self) -> Result<(), StoreError> {
         self.store().reopen()
     }
+
+    fn maintain(&mut self) -> Result<(), StoreError> {
+        self.store().maintain()
+    }
 }
 
 fn record(message: &AgentMessage) -> Record {
     Record::Accepted { message: message.clone(), origin_run: 0, origin_round: 0, step: None }
 }
 
-/// The program that is killed. Every fourth commit a checkpoint empties the WAL.
+/// The program that is killed, or ends at the first error. Checkpoints follow nearly every commit; that
+/// of an opening, which empties the WAL, every fourth.
 #[test]
 fn child() {
     let Some(path) = std::env::var_os(CHILD) else { return };
@@ -84,10 +93,14 @@ fn child() {
     for index in 0..12 {
         let text = "x".repeat(index % 5 * 1_500);
         let message = AgentMessage::new(AgentId::OUTSIDE, AgentId::new(), text);
-        journal.commit_blocking(now(), vec![record(&message)]).unwrap();
+        if let Err(error) = journal.commit_blocking(now(), vec![record(&message)]) {
+            println!("error {error}");
+            return;
+        }
         println!("accepted {}", message.id());
-        if index % 4 == 3 {
-            journal.ask_blocking(|store| store.reopen()).unwrap().unwrap();
+        if index % 4 == 3 && !matches!(journal.ask_blocking(|store| store.reopen()), Ok(Ok(()))) {
+            println!("error in an opening");
+            return;
         }
     }
 }
@@ -148,37 +161,73 @@ fn objection(path: &Path, said: &str) -> Option<String> {
     store.verify().err().map(|error| format!("verify says: {error}"))
 }
 
-/// Kills at every `stride`th call. What is wrong, and the number of kills.
-fn kill_at_each(stride: usize, planted: bool) -> (Vec<String>, usize) {
-    let folder = fast_folder();
-    let trace = folder.path().join("trace");
-    let whole = traced(&folder.path().join("whole"), &trace, &[], planted);
-    assert!(whole.status.success(), "{whole:?}");
-    let (mut objections, mut n_kills) = (Vec::new(), 0);
-    for (call, n) in n_calls(&trace) {
-        for when in (1..=n).step_by(stride) {
-            let path = folder.path().join(format!("{call}-{when}"));
-            let inject = format!("-einject={call}:signal=KILL:when={when}");
-            let killed = traced(&path, &trace, &[inject], planted);
-            n_kills += usize::from(!killed.status.success());
-            let said = String::from_utf8_lossy(&killed.stdout);
-            let wrong = objection(&path, &said);
-            objections.extend(wrong.map(|wrong| format!("killed at {call} {when}: {wrong}")));
+/// What happens to every `stride`th call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Killed,
+    /// Killed, with a journal that acknowledges before it commits.
+    KilledPlanted,
+    /// It fails: a write for want of room, anything with an error of the device.
+    Fails,
+}
+
+impl Fate {
+    fn of(self, call: &str) -> &'static [&'static str] {
+        match self {
+            Self::Killed | Self::KilledPlanted => &["signal=KILL"],
+            Self::Fails if call == "pwrite64" => &["error=ENOSPC", "error=EIO"],
+            Self::Fails => &["error=EIO"],
         }
     }
-    (objections, n_kills)
+}
+
+/// What is wrong, and how many processes ended early by it.
+fn at_each(stride: usize, fate: Fate) -> (Vec<String>, usize) {
+    let folder = fast_folder();
+    let trace = folder.path().join("trace");
+    let planted = fate == Fate::KilledPlanted;
+    let whole = traced(&folder.path().join("whole"), &trace, &[], planted);
+    assert!(whole.status.success(), "{whole:?}");
+    let (mut objections, mut n_ended) = (Vec::new(), 0);
+    for (call, n) in n_calls(&trace) {
+        let each =
+            (1..=n).step_by(stride).flat_map(|when| fate.of(call).iter().map(move |it| (when, it)));
+        for (when, what) in each {
+            let path = folder.path().join(format!("{call}-{when}-{what}"));
+            let inject = format!("-einject={call}:{what}:when={when}");
+            let ended = traced(&path, &trace, &[inject], planted);
+            let said = String::from_utf8_lossy(&ended.stdout);
+            n_ended += usize::from(!ended.status.success() || said.contains("error "));
+            let wrong = objection(&path, &said);
+            objections.extend(wrong.map(|wrong| format!("{call} {when} {what}: {wrong}")));
+        }
+    }
+    (objections, n_ended)
 }
 
 #[test]
 fn a_kill_at_any_call_loses_nothing_that_was_acknowledged() {
     if let Some(why) = untraceable() {
-        println!("skipped: strace cannot trace here ({why})");
-        return;
+        return skip("strace::a_kill_at_any_call_loses_nothing_that_was_acknowledged", &why);
     }
-    let (objections, n_kills) = kill_at_each(if is_deep() { 1 } else { STRIDE }, false);
+    let (objections, n_kills) = at_each(if is_deep() { 1 } else { STRIDE }, Fate::Killed);
     println!("{n_kills} kills");
     assert_eq!(objections, Vec::<String>::new());
     assert!(n_kills >= 10, "only {n_kills} kills happened");
+}
+
+#[test]
+fn a_call_that_fails_acknowledges_nothing_falsely_and_loses_nothing() {
+    if let Some(why) = untraceable() {
+        return skip(
+            "strace::a_call_that_fails_acknowledges_nothing_falsely_and_loses_nothing",
+            &why,
+        );
+    }
+    let (objections, n_ended) = at_each(if is_deep() { 1 } else { STRIDE }, Fate::Fails);
+    println!("{n_ended} journals stopped");
+    assert_eq!(objections, Vec::<String>::new());
+    assert!(n_ended >= 10, "only {n_ended} calls stopped a journal");
 }
 
 /// The planted bug: acknowledging before the commit must be noticed.
@@ -186,10 +235,9 @@ fn a_kill_at_any_call_loses_nothing_that_was_acknowledged() {
 #[test]
 fn an_acknowledgement_before_the_commit_is_noticed_at_some_call() {
     if let Some(why) = untraceable() {
-        println!("skipped: strace cannot trace here ({why})");
-        return;
+        return skip("strace::an_acknowledgement_before_the_commit_is_noticed_at_some_call", &why);
     }
-    let (objections, n_kills) = kill_at_each(STRIDE, true);
+    let (objections, n_kills) = at_each(STRIDE, Fate::KilledPlanted);
     println!("noticed at {} of {n_kills} kills", objections.len());
     assert!(!objections.is_empty(), "none of {n_kills} kills lost something");
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::ptr;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Once};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Once, Weak};
 
 use rusqlite::ffi;
 
@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) power_lost_at: Option<u64>,
     /// This sync fails.
     pub(crate) sync_fails: Option<u64>,
+    /// This operation fails: of a write nothing is written, of a sync nothing is kept.
+    pub(crate) fails_at: Option<u64>,
     /// From this write on the disk is full, for so many writes. Each writes half.
     pub(crate) full_from: Option<(u64, u64)>,
     /// Sectors are kept by these dice.
@@ -42,6 +44,8 @@ pub(crate) struct Disk {
     pub(crate) n_operations: u64,
     pub(crate) n_syncs: u64,
     pub(crate) n_writes: u64,
+    /// Writes for which there was no room.
+    pub(crate) n_refused: u64,
 }
 
 #[derive(Debug, Default)]
@@ -110,9 +114,13 @@ impl Disk {
         self.image.is_some()
     }
 
-    /// Counts an operation. Whether the power is gone by then.
+    /// Counts an operation. Whether it fails, since it is planned to or the power is gone.
     fn operate(&mut self) -> bool {
         self.n_operations += 1;
+        self.cut_if_due() || self.plan.fails_at == Some(self.n_operations)
+    }
+
+    fn cut_if_due(&mut self) -> bool {
         if !self.is_off() && self.plan.power_lost_at.is_some_and(|at| at <= self.n_operations) {
             let mut dice = Dice::new(self.plan.seed);
             let mut names: Vec<&String> = self.files.keys().collect();
@@ -128,7 +136,7 @@ impl Disk {
     /// Cuts the power now.
     pub(crate) fn cut(&mut self) {
         self.plan.power_lost_at = Some(0);
-        self.operate();
+        self.cut_if_due();
     }
 
     /// Writes what was on it when the power went into a folder.
@@ -141,14 +149,22 @@ impl Disk {
     }
 }
 
-static DISKS: LazyLock<Mutex<HashMap<PathBuf, Arc<Mutex<Disk>>>>> = LazyLock::new(Mutex::default);
+/// Weak, since a long run has as many as cases, each with all that was written.
+static DISKS: LazyLock<Mutex<HashMap<PathBuf, Weak<Mutex<Disk>>>>> = LazyLock::new(Mutex::default);
 
 /// Makes what happens in this folder go by a plan.
 pub(crate) fn disk(folder: &Path, plan: Plan) -> Arc<Mutex<Disk>> {
     register();
     let disk = Arc::new(Mutex::new(Disk { plan, ..Disk::default() }));
-    DISKS.lock().unwrap().insert(folder.to_owned(), disk.clone());
+    let mut disks = DISKS.lock().unwrap();
+    disks.retain(|_, disk| disk.strong_count() > 0);
+    disks.insert(folder.to_owned(), Arc::downgrade(&disk));
     disk
+}
+
+/// The disk that a file is on.
+fn disk_at(path: &Path) -> Option<Arc<Mutex<Disk>>> {
+    DISKS.lock().unwrap().get(path.parent()?)?.upgrade()
 }
 
 /// A file as SQLite sees it; the real one lies behind it in the same memory.
@@ -244,15 +260,14 @@ unsafe extern "C" fn open(
         }
         if !name.is_null() {
             let path = PathBuf::from(CStr::from_ptr(name).to_string_lossy().into_owned());
-            let disks = DISKS.lock().unwrap();
-            if let Some(disk) = path.parent().and_then(|folder| disks.get(folder)) {
+            if let Some(disk) = disk_at(&path) {
                 let name = path.file_name().unwrap().to_string_lossy().into_owned();
                 let model = || Model {
                     durable: std::fs::read(&path).unwrap_or_default(),
                     pending: Vec::new(),
                 };
                 disk.lock().unwrap().files.entry(name.clone()).or_insert_with(model);
-                (*wrapped).disk = Arc::into_raw(disk.clone());
+                (*wrapped).disk = Arc::into_raw(disk);
                 (*wrapped).name = Box::into_raw(Box::new(name));
             }
         }
@@ -265,8 +280,7 @@ unsafe extern "C" fn delete(vfs: *mut ffi::sqlite3_vfs, name: *const c_char, syn
     // SAFETY: the name ends with a zero; the real VFS has this function.
     unsafe {
         let path = PathBuf::from(CStr::from_ptr(name).to_string_lossy().into_owned());
-        let disks = DISKS.lock().unwrap();
-        if let Some(disk) = path.parent().and_then(|folder| disks.get(folder)) {
+        if let Some(disk) = disk_at(&path) {
             let mut disk = disk.lock().unwrap();
             if disk.operate() {
                 return ffi::SQLITE_IOERR;
@@ -309,6 +323,7 @@ unsafe extern "C" fn write(
             disk.n_writes += 1;
             let n_writes = disk.n_writes;
             if disk.plan.full_from.is_some_and(|(from, n)| (from..from + n).contains(&n_writes)) {
+                disk.n_refused += 1;
                 written = n / 2;
                 code = ffi::SQLITE_FULL;
             }

@@ -193,10 +193,10 @@ fn files_of_others_and_of_other_formats_are_refused_with_a_sentence() {
     assert!(foreign.ends_with("is no journal"), "{foreign}");
     std::fs::remove_file(&path).unwrap();
     drop(SqliteStore::open(&path, options()).unwrap());
-    let newer = refusal("PRAGMA user_version = 2");
-    assert!(newer.contains("has format 2, and this program knows none above 1"), "{newer}");
-    let older = refusal("PRAGMA user_version = 0");
-    assert!(older.contains("has format 0"), "{older}");
+    let newer = refusal("PRAGMA user_version = 3");
+    assert!(newer.contains("has format 3, and this program knows none above 2"), "{newer}");
+    let older = refusal("PRAGMA user_version = 1");
+    assert!(older.contains("has format 1"), "{older}");
     std::fs::write(&path, "some text that is long enough to be looked at by SQLite ".repeat(99))
         .unwrap();
     let text = SqliteStore::open(&path, options()).unwrap_err().to_string();
