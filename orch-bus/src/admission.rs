@@ -4,7 +4,7 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use orch_core::{AgentMessage, DeadLetter};
+use orch_core::{AgentMessage, DeadLetter, MessageId};
 
 /// Why admission refused a message, in words for its sender.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +75,13 @@ pub trait Admission: Send + Sync {
     /// As [`commit`](Self::commit), for the message of a dead letter that is sent again under its
     /// id.
     fn commit_again(self: Arc<Self>, message: AgentMessage) -> CommitFuture {
+        self.commit(message)
+    }
+
+    /// As [`commit`](Self::commit), for a copy that is sent in the stead of a dead letter: in one with the
+    /// end of the oldest letter of `former`.
+    fn commit_afresh(self: Arc<Self>, message: AgentMessage, former: MessageId) -> CommitFuture {
+        let _ = former;
         self.commit(message)
     }
 

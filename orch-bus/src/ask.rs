@@ -30,6 +30,9 @@ pub enum QuestionFailure {
     /// The question became a dead letter.
     #[error("the question was given up: {0}")]
     DeadLettered(String),
+    /// The question was handled before it was asked again under its id, and its answer is not kept.
+    #[error("{0} has handled the question before")]
+    HandledBefore(AgentId),
     /// The question was handled, and nothing came out.
     #[error("{0} handled the question without an answer")]
     NoAnswer(AgentId),

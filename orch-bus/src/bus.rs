@@ -261,8 +261,29 @@ impl MessageBus {
     pub async fn resend(&self, message: MessageId) -> Result<(), ResendError> {
         let (number, letter) =
             self.dead_letters().take_numbered(message).ok_or(ResendError::Unknown(message))?;
+        let again = letter.message.clone().without_deadline();
         let kept = KeepLetter { home: self.home.clone(), number, letter: Some(letter) };
-        kept.resend(self).await
+        kept.resend(self, again, Admission::commit_again).await
+    }
+
+    /// As [`resend`](Self::resend), but sends a copy under another id, which it answers: whatever is
+    /// known of the handling of the message, nothing is known of the copy's.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn resend_afresh(&self, message: MessageId) -> Result<MessageId, ResendError> {
+        let (number, letter) =
+            self.dead_letters().take_numbered(message).ok_or(ResendError::Unknown(message))?;
+        let copy = letter.message.copy_to(letter.message.to()).without_deadline();
+        let id = copy.id();
+        let kept = KeepLetter { home: self.home.clone(), number, letter: Some(letter) };
+        kept.resend(self, copy, move |hook, copy| hook.commit_afresh(copy, message)).await?;
+        Ok(id)
     }
 
     /// Where this bus and its scheduler tell what happens.
@@ -312,9 +333,12 @@ struct KeepLetter {
 }
 
 impl KeepLetter {
-    async fn resend(mut self, bus: &MessageBus) -> Result<(), ResendError> {
-        let Some(letter) = &self.letter else { return Ok(()) };
-        let message = letter.message.clone().without_deadline();
+    async fn resend(
+        mut self,
+        bus: &MessageBus,
+        message: AgentMessage,
+        commit: impl FnOnce(Arc<dyn Admission>, AgentMessage) -> CommitFuture,
+    ) -> Result<(), ResendError> {
         let commits = self.home.admission.get().filter(|hook| hook.has_commit()).cloned();
         let Some(admission) = commits else {
             bus.send(message).await.map_err(ResendError::NotAccepted)?;
@@ -322,7 +346,7 @@ impl KeepLetter {
             return Ok(());
         };
         let reserved = bus.reserve(message).await.map_err(ResendError::NotAccepted)?;
-        let committing = admission.commit_again(reserved.message().clone());
+        let committing = commit(admission, reserved.message().clone());
         // The letter goes where the commit goes, also if this future is dropped.
         let commit = Box::pin(async move {
             let committed = committing.await;

@@ -8,6 +8,17 @@ use orch_core::{AgentId, AgentMessage, DeadLetter, DeadLetterReason, Timestamp, 
 use crate::bus::MessageBus;
 use crate::error::SendError;
 use crate::mailbox::Mailbox;
+use crate::reserved::Reserved;
+
+/// The copies of one message, before any of them is sent.
+#[derive(Debug, Default)]
+#[must_use = "dropping it gives the places back, and nothing is sent"]
+pub struct Copies {
+    /// Those that have a place.
+    pub reserved: Vec<Reserved>,
+    /// Those that were refused.
+    pub refused: Vec<SendError>,
+}
 
 impl MessageBus {
     /// Sends a copy to every mailbox but the sender's; returns how many accepted it. The copies
@@ -55,9 +66,33 @@ impl MessageBus {
     ///
     /// As there.
     pub async fn publish(&self, topic: &str, message: AgentMessage) -> usize {
-        let others = self.subscribers(topic).into_iter().filter(|agent| *agent != message.from());
-        let mailboxes = others.filter_map(|agent| self.mailbox(agent)).collect();
+        let mailboxes = self.mailboxes_on(topic, message.from());
         self.fan_out(&message, mailboxes).await
+    }
+
+    /// As [`broadcast`](Self::broadcast), but sends nothing yet: for whoever accepts all copies in one
+    /// commit. None of them asks the bus's own [`Admission::commit`](crate::Admission::commit).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future before it is ready reserves nothing.
+    pub async fn reserve_broadcast(&self, message: &AgentMessage) -> Copies {
+        reserve_copies(message, self.mailboxes_but(message.from())).await
+    }
+
+    /// As [`publish`](Self::publish), but sends nothing yet; see
+    /// [`reserve_broadcast`](Self::reserve_broadcast).
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub async fn reserve_publish(&self, topic: &str, message: &AgentMessage) -> Copies {
+        reserve_copies(message, self.mailboxes_on(topic, message.from())).await
+    }
+
+    fn mailboxes_on(&self, topic: &str, but: AgentId) -> Vec<Arc<Mailbox>> {
+        let others = self.subscribers(topic).into_iter().filter(|agent| *agent != but);
+        others.filter_map(|agent| self.mailbox(agent)).collect()
     }
 
     pub(crate) fn unsubscribe_from_all(&self, agent: AgentId) {
@@ -112,4 +147,33 @@ impl MessageBus {
         let letter = DeadLetter::new(message, reason, Timestamp::now());
         self.home().give_up(letter.message.to(), letter);
     }
+}
+
+/// A place for a copy in each of these mailboxes; the full ones are waited for together.
+async fn reserve_copies(message: &AgentMessage, mailboxes: Vec<Arc<Mailbox>>) -> Copies {
+    let mut copies = Copies::default();
+    let mut checked = Vec::new();
+    {
+        // One reading of the clock for all copies.
+        let _held = mint::hold(Timestamp::now());
+        for mailbox in mailboxes {
+            let copy = message.copy_to(mailbox.agent());
+            // Checked once, as above.
+            match mailbox.check(&copy) {
+                Ok(()) => checked.push((mailbox, copy)),
+                Err(reject) => copies.refused.push(reject.of(copy)),
+            }
+        }
+    }
+    // What has room is reserved by the first poll.
+    let reserving = checked
+        .into_iter()
+        .map(|(mailbox, copy)| async move { mailbox.reserve_checked(copy).await });
+    for reserved in join_all(reserving).await {
+        match reserved {
+            Ok(reserved) => copies.reserved.push(reserved),
+            Err(error) => copies.refused.push(error),
+        }
+    }
+    copies
 }

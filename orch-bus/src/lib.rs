@@ -67,6 +67,8 @@ pub use mailbox::{Announce, Mailbox};
 pub use ready::{Announced, Attachment, Desk};
 
 #[cfg(not(any(orch_loom, orch_shuttle)))]
+pub use fan_out::Copies;
+#[cfg(not(any(orch_loom, orch_shuttle)))]
 pub use {
     admission::{Admission, Commit, CommitFuture, Refusal},
     ask::{AskError, QuestionFailure},

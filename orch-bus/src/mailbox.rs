@@ -362,10 +362,12 @@ impl Mailbox {
 
     /// Puts a message into the place that was reserved for it.
     /// A caller that succeeds calls [`signal_arrival`](Self::signal_arrival) next.
+    #[inline(always)]
     pub(crate) fn push_reserved(&self, message: AgentMessage) -> Result<(), AgentMessage> {
         self.push_parcel(Parcel::new(message))
     }
 
+    #[inline(always)] // See `put_in`.
     fn push_parcel(&self, parcel: Parcel) -> Result<(), AgentMessage> {
         let priority = parcel.message.priority();
         match self.lanes.push(priority.lane(), parcel) {

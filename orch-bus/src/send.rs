@@ -90,7 +90,8 @@ impl Mailbox {
         }
     }
 
-    async fn reserve_checked(
+    /// As [`reserve`](Self::reserve), of a message that was checked.
+    pub(crate) async fn reserve_checked(
         self: &Arc<Self>,
         message: AgentMessage,
     ) -> Result<Reserved, SendError> {

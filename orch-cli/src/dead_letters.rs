@@ -126,9 +126,9 @@ fn drop_some(args: &DropArgs) -> Result<Exit, Stop> {
     chosen.sort_unstable_by_key(|it| it.seq);
     chosen.dedup_by_key(|it| it.seq);
     let n_dropped = chosen.len() as u64;
-    let dropped = chosen.into_iter().map(|Letter { letter, .. }| {
+    let dropped = chosen.into_iter().map(|Letter { letter, seq, .. }| {
         let (agent, message) = (letter.message.to(), letter.message.id());
-        Record::LetterDropped { agent, message }
+        Record::LetterDropped { agent, message, letter: Some(*seq), sent_as: None }
     });
     let dropped: Vec<Record> = dropped.collect();
     if !dropped.is_empty() {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orch_core::{
-    AgentConfig, AgentId, AgentMessage, Content, Decision, MessageId, MessagePriority, ToolCall,
-    Usage,
+    AgentConfig, AgentId, AgentMessage, Content, Decision, MessageId, MessagePriority, StepKey,
+    ToolCall, Usage,
 };
 
-use crate::{BoxFuture, HostError};
+use crate::{BoxFuture, HostError, Idempotent, ToolBegun, ToolEnd, ToolError, ToolFailure};
 
 /// What the runtime offers to a session during a turn. Handlers use it through [`Context`].
 ///
@@ -63,6 +63,17 @@ pub trait Host: Send + Sync {
     /// Asks the policy (and a person, where it says so) about a tool call, and records the
     /// decision. Never answers [`Decision::Ask`].
     fn tool(&self, call: ToolCall) -> BoxFuture<'_, Decision>;
+
+    /// As [`tool`](Self::tool), for a call that is made at once if it may be: where there is a journal,
+    /// that it begins is recorded with the decision.
+    fn begin_tool(
+        &self,
+        call: ToolCall,
+        idempotent: Idempotent,
+    ) -> BoxFuture<'_, Result<ToolBegun, HostError>>;
+
+    /// Records how a call ended that was begun under this key.
+    fn end_tool(&self, key: StepKey, end: ToolEnd) -> BoxFuture<'_, Result<(), HostError>>;
 
     /// Adds to what this agent used.
     fn report_usage(&self, usage: Usage);
@@ -130,6 +141,18 @@ impl Host for Arc<dyn Host> {
         (**self).tool(call)
     }
 
+    fn begin_tool(
+        &self,
+        call: ToolCall,
+        idempotent: Idempotent,
+    ) -> BoxFuture<'_, Result<ToolBegun, HostError>> {
+        (**self).begin_tool(call, idempotent)
+    }
+
+    fn end_tool(&self, key: StepKey, end: ToolEnd) -> BoxFuture<'_, Result<(), HostError>> {
+        (**self).end_tool(key, end)
+    }
+
     fn report_usage(&self, usage: Usage) {
         (**self).report_usage(usage);
     }
@@ -153,6 +176,14 @@ impl Host for Arc<dyn Host> {
 /// the attempt's timeout runs on. A handler that drops such a future while it waits goes on at once,
 /// and takes a slot again when one is free: for that time it runs beside `max_concurrency`. All of them are cancel safe: a send that is dropped before it
 /// returns either was accepted or was not, and an ask that is dropped forgets its answer.
+///
+/// # Steps
+///
+/// Where there is a journal, what a handler sends, asks, broadcasts, publishes, spawns, retires and calls
+/// are its steps, numbered in the order in which their futures are first polled. Another attempt gets the
+/// recorded ones back by their numbers, so it must take the same steps in the same order, or it fails
+/// for good. `join!` and `join_all` poll first in the order of their arguments; a `select!` that is not
+/// `biased`, and tasks of their own, do not.
 ///
 /// A pointer to its [`Turn`]: cheap to move, to clone, and to keep in a future.
 #[derive(Clone)]
@@ -376,9 +407,94 @@ impl Context {
     }
 
     /// Asks whether a tool call may be made. The decision is recorded; making the call (or not) is
-    /// the handler's part. Never [`Decision::Ask`]: where a person decides, this waits for them.
+    /// the handler's part, and so is not making it twice: see [`call_tool`](Self::call_tool). Never
+    /// [`Decision::Ask`]: where a person decides, this waits for them.
     pub async fn tool(&self, call: ToolCall) -> Decision {
         self.host().tool(call).await
+    }
+
+    /// Makes a tool call: asks whether it may be made, calls `run` with the key of the step, and answers
+    /// its output.
+    ///
+    /// Where there is a journal, the decision and the begin are recorded before `run` is called, and the
+    /// output after it: another attempt gets that output, and `run` is not called again. A call that
+    /// began and did not end (the process was killed, the attempt timed out, the tool failed and does
+    /// not say that it had [no effect](ToolFailure::NotDone)) is made again only if it is idempotent.
+    /// Else the message becomes a dead letter, and a person decides.
+    ///
+    /// The key is the same for each attempt, also after a restart: a tool that takes an idempotency key
+    /// should get it.
+    ///
+    /// ```
+    /// # use orch_connect::{Context, Idempotent, ToolFailure};
+    /// # use orch_core::{Access, Content, Failure, ToolCall};
+    /// # async fn create(_: &str, _: String) -> Result<String, Failure> { Ok("42".into()) }
+    /// async fn open_ticket(ctx: Context) -> Result<Content, Failure> {
+    ///     let call = ToolCall::new("tickets", Access::Write);
+    ///     let title = ctx.content();
+    ///     let number = ctx.call_tool(call, Idempotent::No, async |key| {
+    ///         Ok(create(title, key.to_string()).await?)
+    ///     });
+    ///     Ok(number.await?)
+    /// }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped while `run` is under way, the call has begun and not ended.
+    ///
+    /// # Errors
+    ///
+    /// [`ToolError`].
+    pub async fn call_tool<C: Into<Content>>(
+        &self,
+        call: ToolCall,
+        idempotent: Idempotent,
+        run: impl AsyncFnOnce(StepKey) -> Result<C, ToolFailure>,
+    ) -> Result<Content, ToolError> {
+        let key = match self.begin_tool(call, idempotent).await? {
+            ToolBegun::Call(key) => key,
+            ToolBegun::Done(output) => return Ok(output),
+            ToolBegun::Denied { reason, possible_at } => {
+                return Err(ToolError::Denied { reason, possible_at });
+            }
+            ToolBegun::Unfinished(key) => return Err(ToolError::Unfinished(key)),
+        };
+        match run(key).await {
+            Ok(output) => {
+                let output = output.into();
+                self.end_tool(key, ToolEnd::Done(output.clone())).await?;
+                Ok(output)
+            }
+            Err(ToolFailure::NotDone(failure)) => {
+                self.end_tool(key, ToolEnd::NotDone { error: failure.error.clone() }).await?;
+                Err(ToolError::Failed(failure))
+            }
+            Err(ToolFailure::Unknown(failure)) => Err(ToolError::Failed(failure)),
+        }
+    }
+
+    /// The first half of [`call_tool`](Self::call_tool), for agents that make their calls themselves:
+    /// asks whether the call may be made, and records that it begins.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`] if that cannot be recorded: then the call must not be made.
+    pub async fn begin_tool(
+        &self,
+        call: ToolCall,
+        idempotent: Idempotent,
+    ) -> Result<ToolBegun, HostError> {
+        self.host().begin_tool(call, idempotent).await
+    }
+
+    /// The second half of [`call_tool`](Self::call_tool): records how a call ended.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`] if no such call is under way in this turn, or it cannot be recorded.
+    pub async fn end_tool(&self, key: StepKey, end: ToolEnd) -> Result<(), HostError> {
+        self.host().end_tool(key, end).await
     }
 
     /// Adds to what this agent used.

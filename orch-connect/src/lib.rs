@@ -23,6 +23,7 @@ mod scripted;
 mod settings;
 #[cfg(unix)]
 pub mod subprocess;
+mod tool;
 
 pub use connector::{BoxFuture, Connector, DynConnector, DynSession, Session, SessionSpec};
 #[cfg(unix)]
@@ -39,6 +40,7 @@ pub use scripted::{Scripted, ScriptedSession};
 pub use subprocess::KeeperCommand;
 #[cfg(unix)]
 pub use subprocess::{Containment, Subprocess, SubprocessSession};
+pub use tool::{Idempotent, ToolBegun, ToolEnd, ToolError, ToolFailure};
 
 /// The example of the README, as a test.
 #[cfg(all(doctest, unix))]

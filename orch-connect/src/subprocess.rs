@@ -37,9 +37,10 @@
 //! The program sees, of the host's environment, `PATH`, `LANG`, `LC_*` and `TZ`, and what the
 //! settings name. `HOME` and `TMPDIR` are folders of the session, which nobody else may enter and
 //! which are removed when it closes. `ORCH_AGENT` and `ORCH_AGENT_NAME` say who it is; in `once`
-//! `ORCH_MESSAGE_ID`, `ORCH_ATTEMPT`, `ORCH_FROM`, `ORCH_PRIORITY` and `ORCH_METADATA_<KEY>` (in
-//! capitals, anything but letters and digits as `_`; without values that hold a NUL or more than 32
-//! KiB, 256 KiB in all) say what it handles. `ORCH_SESSION` marks its processes.
+//! `ORCH_MESSAGE_ID`, `ORCH_DELIVERY_KEY` (the same for each attempt, also after a restart),
+//! `ORCH_ATTEMPT`, `ORCH_FROM`, `ORCH_PRIORITY` and `ORCH_METADATA_<KEY>` (in capitals, anything but
+//! letters and digits as `_`; without values that hold a NUL or more than 32 KiB, 256 KiB in all) say
+//! what it handles. `ORCH_SESSION` marks its processes.
 //!
 //! # Containment
 //!

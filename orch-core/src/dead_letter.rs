@@ -86,6 +86,22 @@ pub enum DeadLetterReason {
         /// What is missing.
         error: String,
     },
+    /// An attempt took another step than an earlier one. Nothing of it was done; a person decides
+    /// whether it is sent again with the steps that were taken, or afresh.
+    StepMismatch {
+        /// The number of the step, counted from 1.
+        step: u32,
+        /// Both steps.
+        error: String,
+    },
+    /// An earlier attempt began a tool call that is not idempotent, and nobody knows how it ended. A
+    /// person finds out, and says so.
+    ToolUnfinished {
+        /// The number of the step, counted from 1.
+        step: u32,
+        /// The tool.
+        tool: String,
+    },
 }
 
 impl fmt::Display for DeadLetterReason {
@@ -102,6 +118,13 @@ impl fmt::Display for DeadLetterReason {
             Self::Refused { error } => write!(f, "it was refused: {error}"),
             Self::Retired => f.write_str("its agent was retired"),
             Self::CannotRun { error } => write!(f, "its agent cannot run: {error}"),
+            Self::StepMismatch { step, error } => {
+                write!(f, "step {step} needs a decision: {error}")
+            }
+            Self::ToolUnfinished { step, tool } => write!(
+                f,
+                "step {step} needs a decision: a call of `{tool}` began, and nobody knows how it ended"
+            ),
         }
     }
 }

@@ -26,6 +26,7 @@ mod outcome;
 mod policy;
 pub mod secret;
 mod status;
+mod step;
 mod time;
 
 pub use agent::{AgentConfig, AgentMetadata, AgentRole, RestartPolicy};
@@ -41,6 +42,7 @@ pub use metrics::{DurationHistogram, OrchestratorMetrics, PriorityDepth};
 pub use outcome::{Failure, FailureKind, Outcome, Usage};
 pub use policy::{Access, Decision, PermissionLevel, ToolCall, ToolPolicy};
 pub use status::{AgentStatus, IllegalStatusChange};
+pub use step::{ParseStepKeyError, StepKey};
 pub use time::Timestamp;
 
 #[cfg(doctest)]

@@ -18,7 +18,7 @@ mod history;
 pub use checks::{
     appends_are_numbered_densely, duplicates_are_refused_alone, events_read_back,
     illegal_sets_leave_nothing, pruning_keeps_what_is_live, state_is_the_fold,
-    state_survives_reopening, timelines_agree,
+    state_survives_reopening, steps_are_not_taken_twice, timelines_agree,
 };
 pub use history::{History, Set};
 
@@ -31,7 +31,7 @@ macro_rules! store_conformance {
         $crate::store_conformance!(@ $make;
             appends_are_numbered_densely, duplicates_are_refused_alone, events_read_back,
             illegal_sets_leave_nothing, pruning_keeps_what_is_live, state_is_the_fold,
-            state_survives_reopening, timelines_agree
+            state_survives_reopening, steps_are_not_taken_twice, timelines_agree
         );
     };
     (@ $make:expr; $($check:ident),*) => {

@@ -16,6 +16,8 @@ pub(crate) enum Health {
     Good,
     /// Nothing was written; tried again at the first commit after the pause.
     Pausing { why: Trouble, until: Instant, pause: Duration },
+    /// Open again after a pause; only a commit shows that it is good, and until then the pause grows.
+    Trying { pause: Duration },
     /// Not used again. A sync that failed may have thrown away what it was to write, and a second
     /// one would not say so.
     Stopped(String),
@@ -46,15 +48,17 @@ impl Health {
         matches!(self, Self::Good)
     }
 
-    /// Makes the store ready for a commit, if it may have one.
+    /// Makes the store ready for a commit or a question, if it may have one.
     pub(crate) fn prepare(&mut self, store: &mut dyn Store) -> Result<(), Trouble> {
         match self {
-            Self::Good => Ok(()),
+            Self::Good | Self::Trying { .. } => Ok(()),
             Self::Stopped(why) => Err(Trouble::Stopped(why.clone())),
             Self::Pausing { why, until, .. } if now() < *until => Err(why.clone()),
-            Self::Pausing { .. } => {
-                let reopened = store.reopen();
-                self.note(reopened)
+            Self::Pausing { pause, .. } => {
+                let pause = *pause;
+                store.reopen().or_else(|error| self.note(Err(error)))?;
+                *self = Self::Trying { pause };
+                Ok(())
             }
         }
     }
@@ -85,7 +89,7 @@ impl Health {
 
     fn pause(&mut self, why: Trouble) -> Trouble {
         let pause = match self {
-            Self::Pausing { pause, .. } => (*pause * 2).min(PAUSE_MAX),
+            Self::Pausing { pause, .. } | Self::Trying { pause } => (*pause * 2).min(PAUSE_MAX),
             _ => PAUSE_MIN,
         };
         *self = Self::Pausing { why: why.clone(), until: now() + pause, pause };
@@ -96,4 +100,28 @@ impl Health {
 #[expect(clippy::disallowed_methods, reason = "the pause between two tries at a full disk is real")]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_stays_full_is_tried_less_and_less_often() {
+        let mut health = Health::default();
+        let mut store = crate::memory::MemoryStore::new();
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            let full: Result<(), StoreError> = Err(StoreError::Full("no room".to_owned()));
+            health.note(full).expect_err("there is no room");
+            let Health::Pausing { pause, until, .. } = &mut health else { panic!("{health:?}") };
+            pauses.push(pause.as_millis());
+            *until = now();
+            // It opens, as a full disk can be read.
+            health.prepare(&mut store).expect("the pause is over");
+        }
+        assert_eq!(pauses, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+        health.note(Ok(())).expect("there is room");
+        assert!(health.is_good());
+    }
 }

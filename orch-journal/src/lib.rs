@@ -45,8 +45,9 @@ mod writer;
 
 pub use hash::{ContentHash, ParseHashError};
 pub use memory::MemoryStore;
+pub use orch_core::StepKey;
 pub use prepared::{PrepareError, Prepared, SET_BYTES_MAX};
-pub use record::{Entry, Record, Seq, StepKey, StepKind};
+pub use record::{Entry, Record, Seq, StepKind};
 pub use redact::Redactor;
 pub use sqlite::{
     Durability, FORMAT_VERSION, OpenError, SqliteOptions, SqliteReader, SqliteStore, Verified,
@@ -54,7 +55,7 @@ pub use sqlite::{
 };
 pub use state::{
     Agent, Conversation, Counts, DEDUP_WINDOW, Delivery, Grant, Illegal, Letter, Question, Run,
-    Spent, State, Step, StepMismatch, ToolProgress,
+    Spent, State, Step, StepMismatch, ToolProgress, sent_afresh,
 };
 pub use store::{Of, Pruned, Stats, Store, StoreError};
 pub use writer::{CommitError, Journal, Pending, StartError};

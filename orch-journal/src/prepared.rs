@@ -1,11 +1,14 @@
 //! Records made ready for a store, on the caller's thread: without secrets, and as text.
 
+use std::collections::HashSet;
+
 use orch_core::{Content, Timestamp};
 use serde_json::Value;
 
 use crate::hash::{BodySum, ContentHash};
 use crate::record::Record;
 use crate::redact::Redactor;
+use crate::state::of_no_run;
 
 /// Content of at least so many bytes is stored apart from its event, and once.
 pub(crate) const APART_BYTES_MIN: usize = 1_024;
@@ -72,9 +75,25 @@ impl Prepared {
         let set = Self { at, items: items.collect::<Result<_, _>>()? };
         match set.bytes() {
             0 => Err(PrepareError::Empty),
-            bytes if bytes > SET_BYTES_MAX => Err(PrepareError::TooLarge { bytes }),
+            bytes if bytes > SET_BYTES_MAX => match set.distinct_bytes() {
+                bytes if bytes > SET_BYTES_MAX => Err(PrepareError::TooLarge { bytes }),
+                _ => Ok(set),
+            },
             _ => Ok(set),
         }
+    }
+
+    /// As [`bytes`](Self::bytes), but each content once: copies of one message share it, and it is
+    /// written once.
+    #[cold]
+    fn distinct_bytes(&self) -> usize {
+        let mut seen = HashSet::new();
+        let apart = |item: &Item| {
+            let apart = item.apart.as_ref()?;
+            apart.hash.is_none_or(|hash| seen.insert(hash)).then_some(apart.text.len())
+        };
+        let contents: usize = self.items.iter().filter_map(apart).sum();
+        contents + self.items.iter().map(|item| item.body.len()).sum::<usize>()
     }
 
     /// The records as they are written.
@@ -101,6 +120,9 @@ impl Item {
 
     fn new(mut record: Record, redactor: &Redactor) -> Result<Self, PrepareError> {
         redactor.mask_keys(&mut record);
+        if let Record::DeadLettered { letter } = &mut record {
+            letter.message = of_no_run(letter.message.clone());
+        }
         let is_conversation = matches!(record, Record::Conversed { .. });
         let length = record.content().map_or(0, |content| content.len());
         if length >= APART_BYTES_MIN || is_conversation {
@@ -158,4 +180,21 @@ pub(crate) fn with_content(
         *text = Value::String(content.to_owned());
     }
     serde_json::from_value(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use orch_core::{AgentId, AgentMessage};
+
+    use super::*;
+
+    #[test]
+    fn copies_of_one_message_count_their_content_once() {
+        let message = AgentMessage::new(AgentId::OUTSIDE, AgentId::new(), "x".repeat(5_000));
+        let accepted =
+            |message| Record::Accepted { message, origin_run: 0, origin_round: 0, step: None };
+        let copies = (0..3).map(|_| accepted(message.copy_to(AgentId::new())));
+        let set = Prepared::new(Timestamp::default(), copies, &Redactor::new()).expect("it fits");
+        assert_eq!(set.bytes() - set.distinct_bytes(), 10_000);
+    }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use orch_core::{
     AgentConfig, AgentId, AgentMessage, ChainId, Content, DeadLetter, Decision, EventKind,
-    LoopGuard, MessageId, StopReason, Timestamp, ToolCall, Usage,
+    LoopGuard, MessageId, StepKey, StopReason, Timestamp, ToolCall, Usage,
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,22 +43,6 @@ pub struct Entry {
     pub record: Record,
 }
 
-/// Names one step of one delivery: stable over attempts and restarts, so that tools and connectors
-/// can use it as an idempotency key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct StepKey {
-    /// The message that is handled.
-    pub delivery: MessageId,
-    /// Which step of its handling, counted from 1.
-    pub n: u32,
-}
-
-impl fmt::Display for StepKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.delivery, self.n)
-    }
-}
-
 /// What a handler did in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -72,6 +56,12 @@ pub enum StepKind {
     Spawn,
     /// It called a tool.
     Tool,
+    /// It sent a message to everybody.
+    Broadcast,
+    /// It sent a message to the subscribers of a topic.
+    Publish,
+    /// It retired an agent.
+    Retire,
 }
 
 /// One thing that happened. In JSON an object with one key, the variant's name in snake case.
@@ -91,6 +81,10 @@ pub enum Record {
         team: Option<ContentHash>,
         /// Its limits.
         guard: LoopGuard,
+        /// The first of the runs, each cut off, whose counts of rounds and messages this one goes on
+        /// with; none if it counts from zero.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<u64>,
     },
     /// The open run ended.
     RunEnded {
@@ -213,6 +207,15 @@ pub enum Record {
         /// What the tool answered.
         output: Content,
     },
+    /// A tool call that began had no effect, and may be made again: the tool says so, or a person.
+    ToolReset {
+        /// Who called.
+        agent: AgentId,
+        /// Which step.
+        key: StepKey,
+        /// Why.
+        reason: String,
+    },
     /// An attempt ended well: the delivery and its steps are done with. The messages that go on as
     /// its answer stand in the same set.
     Settled {
@@ -256,20 +259,29 @@ pub enum Record {
         /// The whole letter.
         letter: DeadLetter,
     },
-    /// An operator dropped the oldest dead letter of a message.
+    /// An operator dropped a dead letter, and with it the steps that its delivery took.
     LetterDropped {
         /// Whose message it was.
         agent: AgentId,
         /// Which message.
         message: MessageId,
+        /// The event that made the letter; without it, the oldest letter of the message.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        letter: Option<Seq>,
+        /// The message that was accepted in its stead, in the same set, to be handled afresh.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sent_as: Option<MessageId>,
     },
-    /// The oldest dead letter of a message was sent again: it waits with all its attempts, behind
-    /// what waits there now, and with the steps that it took before.
+    /// A dead letter was sent again: its message waits with all its attempts and without its deadline,
+    /// behind what waits there now, and with the steps that it took before.
     SentAgain {
         /// Whose message it is.
         agent: AgentId,
         /// Which message.
         message: MessageId,
+        /// The event that made the letter; without it, the oldest letter of the message.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        letter: Option<Seq>,
     },
     /// A question waits for its answer.
     Asked {
@@ -368,6 +380,7 @@ impl Record {
             | Self::ToolDecided { agent, .. }
             | Self::ToolStarted { agent, .. }
             | Self::ToolFinished { agent, .. }
+            | Self::ToolReset { agent, .. }
             | Self::Settled { agent, .. }
             | Self::RetryScheduled { agent, .. }
             | Self::PutBack { agent, .. }
@@ -398,7 +411,8 @@ impl Record {
             | Self::StepAnswered { key, .. }
             | Self::ToolDecided { key, .. }
             | Self::ToolStarted { key, .. }
-            | Self::ToolFinished { key, .. } => Some(key.delivery),
+            | Self::ToolFinished { key, .. }
+            | Self::ToolReset { key, .. } => Some(key.delivery),
             Self::Asked { question, .. }
             | Self::Answered { question, .. }
             | Self::QuestionFailed { question, .. } => Some(*question),
@@ -438,6 +452,7 @@ impl Record {
             Self::CallGranted { .. } => 26,
             Self::Conversed { .. } => 27,
             Self::Noted { .. } => 28,
+            Self::ToolReset { .. } => 29,
         }
     }
 
@@ -447,7 +462,7 @@ impl Record {
 
     /// The name of a kind of this number.
     pub(crate) const fn kind_name(kind: u8) -> &'static str {
-        const NAMES: [&str; 29] = [
+        const NAMES: [&str; 30] = [
             "unknown",
             "run_started",
             "run_ended",
@@ -477,6 +492,7 @@ impl Record {
             "call_granted",
             "conversed",
             "noted",
+            "tool_reset",
         ];
         let index = if kind as usize >= NAMES.len() { 0 } else { kind as usize };
         NAMES[index]

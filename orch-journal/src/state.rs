@@ -5,7 +5,9 @@
 //! state, and so a store that rebuilds one from the other gets the same.
 
 mod agents;
+mod decide;
 mod deliveries;
+mod expected;
 mod illegal;
 mod parts;
 mod refer;
@@ -13,15 +15,19 @@ mod steps;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use orch_core::{AgentId, ChainId, Content, DeliveryState, IdMap, MessageId, Timestamp, Usage};
+use orch_core::{
+    AgentId, ChainId, Content, DeliveryState, IdMap, MessageId, StepKey, Timestamp, Usage,
+};
 
+pub use decide::sent_afresh;
+pub(crate) use deliveries::of_no_run;
 pub use illegal::Illegal;
 pub use parts::{
     Agent, Conversation, Counts, Delivery, Grant, Letter, Question, Run, Spent, Step, StepMismatch,
     ToolProgress,
 };
 
-use crate::record::{Entry, Record, Seq, StepKey};
+use crate::record::{Entry, Record, Seq};
 
 /// Ids of the last so many accepted messages are known, and those of all live ones: one of them is
 /// not accepted again.
@@ -133,7 +139,9 @@ impl State {
 
     fn change(&mut self, seq: Seq, at: Timestamp, record: &Record) -> Result<(), Illegal> {
         match record {
-            Record::RunStarted { run, team, guard } => self.start_run(seq, at, *run, *team, *guard),
+            Record::RunStarted { run, team, guard, since } => {
+                self.start_run(seq, at, *run, *team, *guard, *since)
+            }
             Record::RunEnded { run, reason } => self.end_run(seq, at, *run, Some(reason.clone())),
             Record::Recovered {} => self.recover(seq, at),
             Record::AgentRegistered { agent, config, parent } => {
@@ -158,14 +166,17 @@ impl State {
             }
             Record::ToolStarted { key, idempotent, .. } => self.start_tool(*key, *idempotent),
             Record::ToolFinished { key, output, .. } => self.finish_tool(seq, *key, output),
+            Record::ToolReset { key, .. } => self.reset_tool(*key),
             Record::Settled { message, attempt, .. } => self.settle(*message, *attempt),
             Record::RetryScheduled { message, attempt, error, retry_at, .. } => {
                 self.retry(at, *message, *attempt, error, *retry_at)
             }
             Record::PutBack { message, .. } => self.put_back(*message),
             Record::DeadLettered { letter } => self.give_up(seq, letter),
-            Record::LetterDropped { message, .. } => self.drop_letter(*message),
-            Record::SentAgain { message, .. } => self.send_again(seq, at, *message),
+            Record::LetterDropped { message, letter, .. } => self.drop_letter(*message, *letter),
+            Record::SentAgain { message, letter, .. } => {
+                self.send_again(seq, at, *message, *letter)
+            }
             Record::Asked { agent, question, to } => self.ask(seq, *agent, *question, *to),
             Record::Answered { question, .. } | Record::QuestionFailed { question, .. } => {
                 self.close_question(*question)
@@ -249,6 +260,13 @@ impl State {
         self.agents.get(&agent)
     }
 
+    /// The run that was cut off, if no other one began since: the next one goes on with its counts.
+    #[must_use]
+    pub fn cut_off_run(&self) -> Option<&Run> {
+        let (_, last) = self.runs.last_key_value()?;
+        (last.ended.is_some() && last.reason.is_none()).then_some(last)
+    }
+
     /// What an agent used, and what the guards count of it in the open run.
     #[must_use]
     pub fn counts(&self, agent: AgentId) -> Counts {
@@ -262,13 +280,13 @@ impl State {
     }
 
     /// The live deliveries in the order in which mailboxes hold them: by agent, the most urgent lane
-    /// first, each in the order of acceptance. What was put back or is tried again has its old place,
-    /// which lies before all that was not handed out.
+    /// first, each in the order of acceptance. What was handed out before comes first: of two sends that
+    /// overlap, the one that was recorded later may have been handed out alone.
     #[must_use]
     pub fn mailboxes(&self) -> Vec<&Delivery> {
         let mut all: Vec<&Delivery> = self.deliveries.values().map(Box::as_ref).collect();
         let urgency = |it: &Delivery| std::cmp::Reverse(it.message.priority());
-        all.sort_unstable_by_key(|it| (it.message.to(), urgency(it), it.place));
+        all.sort_unstable_by_key(|it| (it.message.to(), urgency(it), it.run == 0, it.place));
         all
     }
 
@@ -287,6 +305,11 @@ impl State {
     /// The dead letters, oldest first.
     pub fn letters(&self) -> impl Iterator<Item = &Letter> {
         self.letters.values()
+    }
+
+    /// The deliveries of which an attempt is under way, in no order.
+    pub fn running_deliveries(&self) -> impl Iterator<Item = &Delivery> {
+        self.deliveries.values().map(Box::as_ref).filter(|it| it.is_running())
     }
 
     /// The steps that a delivery has taken, in order. Kept until it is settled, or its dead letter

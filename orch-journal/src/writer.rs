@@ -48,7 +48,7 @@ enum Job {
     Ask(Question),
 }
 
-type Question = Box<dyn FnOnce(&mut dyn Store) + Send>;
+type Question = Box<dyn FnOnce(Result<&mut dyn Store, CommitError>) + Send>;
 
 type Ack = oneshot::Sender<Result<Seq, CommitError>>;
 
@@ -210,21 +210,22 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`CommitError::Closed`].
+    /// [`CommitError`]: after an error of the disk there is nothing to be asked until the store was read
+    /// anew, as for a commit.
     pub async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut dyn Store) -> T + Send + 'static,
     ) -> Result<T, CommitError> {
         let (job, answer) = ask(question);
         self.jobs()?.send(job).await.map_err(|_| CommitError::Closed)?;
-        answer.await.map_err(|_| CommitError::Closed)
+        answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
     /// As [`ask`](Self::ask), for threads that may wait.
     ///
     /// # Errors
     ///
-    /// [`CommitError::Closed`].
+    /// As [`ask`](Self::ask).
     ///
     /// # Panics
     ///
@@ -235,7 +236,7 @@ impl Journal {
     ) -> Result<T, CommitError> {
         let (job, answer) = ask(question);
         self.jobs()?.blocking_send(job).map_err(|_| CommitError::Closed)?;
-        answer.blocking_recv().map_err(|_| CommitError::Closed)
+        answer.blocking_recv().unwrap_or(Err(CommitError::Closed))
     }
 
     /// Writes what was queued, and ends the writer. Blocks meanwhile.
@@ -304,11 +305,11 @@ fn job(set: Prepared) -> (Job, Pending) {
 
 fn ask<T: Send + 'static>(
     question: impl FnOnce(&mut dyn Store) -> T + Send + 'static,
-) -> (Job, oneshot::Receiver<T>) {
+) -> (Job, oneshot::Receiver<Result<T, CommitError>>) {
     let (tell, answer) = oneshot::channel();
-    let ask = move |store: &mut dyn Store| {
+    let ask = move |store: Result<&mut dyn Store, CommitError>| {
         // Whoever asked may have gone.
-        let _ = tell.send(question(store));
+        let _ = tell.send(store.map(question));
     };
     (Job::Ask(Box::new(ask)), answer)
 }
@@ -341,7 +342,10 @@ impl Writer {
             }
             self.commit(&sets, acks);
             if let Some(ask) = question {
-                ask(&mut *self.store);
+                match self.health.prepare(&mut *self.store) {
+                    Ok(()) => ask(Ok(&mut *self.store)),
+                    Err(trouble) => ask(Err(trouble.error())),
+                }
             }
             self.maintain();
         }

@@ -156,6 +156,15 @@ impl PolicyEngine {
         }
     }
 
+    /// The policy that counts a call of this tool which [`decide`](Self::decide) or
+    /// [`granted`](Self::granted) allows: the tool's own, or `*`. `None` if none of them has a rate, and
+    /// nothing is counted. For a journal, which keeps each grant.
+    #[must_use]
+    pub fn counted_by(&self, agent: AgentId, tool: &str) -> Option<&str> {
+        let (name, rule) = self.agents.get(&agent)?.rules.on(tool)?;
+        rule.calls_max.is_some().then_some(name)
+    }
+
     /// All that rates are judged by, for a journal to keep.
     #[must_use]
     pub fn counters(&self) -> RateCounters {
@@ -385,6 +394,19 @@ mod tests {
         assert_eq!(decide(60 * MINUTE + 4), denied_until(Some(60 * MINUTE + 5), 2));
         assert_eq!(decide(60 * MINUTE + 5), Decision::Allow);
         assert_eq!(decide(60 * MINUTE + 5), denied_until(Some(61 * MINUTE), 2));
+    }
+
+    #[test]
+    fn what_counts_a_call_is_the_policy_that_it_falls_under() {
+        let any = policy("*", PermissionLevel::Full).with_rate_limit(1);
+        let (mut engine, agent) = engine(&[any, policy("fs", PermissionLevel::Full)]);
+        for (tool, expected) in [("git", Some("*")), ("fs", None)] {
+            assert_eq!(engine.counted_by(agent, tool), expected);
+            assert!(engine.decide(at(0), agent, &read(tool), &[]).is_allowed());
+        }
+        let counted: Vec<_> = engine.counters().counters.into_iter().map(|it| it.policy).collect();
+        assert_eq!(counted, ["*"]);
+        assert_eq!(engine.counted_by(AgentId::OUTSIDE, "git"), None);
     }
 
     #[test]

@@ -177,6 +177,7 @@ fn fill(path: &Path) -> Result<usize, Bad> {
         run: 1,
         team: Some(ContentHash::of(b"team")),
         guard: LoopGuard::unlimited(),
+        since: None,
     };
     let register = |(index, agent): (usize, &AgentId)| Record::AgentRegistered {
         agent: *agent,

@@ -31,8 +31,9 @@ impl Agent {
         entry: Arc<Entry>,
         mailbox: Arc<Mailbox>,
         restarts: Restarts,
+        counts: AgentCounts,
     ) -> Self {
-        let state = Mutex::new(AgentState::new(restarts));
+        let state = Mutex::new(AgentState { counts, ..AgentState::new(restarts) });
         Self { index, entry, mailbox, connector: OnceLock::new(), state }
     }
 
@@ -117,7 +118,7 @@ impl AgentState {
 
     /// Whether it would go on if there were no limit of iterations.
     pub(crate) fn is_capped(&self, agent: &Agent) -> bool {
-        let goes_on = self.stage == Stage::Active && !agent.entry.is_gone();
+        let goes_on = self.stage == Stage::Active && !agent.entry.is_unregistered();
         goes_on && !self.capped.is_empty()
     }
 
@@ -189,7 +190,7 @@ impl AgentState {
     fn has_capacity(&self, agent: &Agent) -> bool {
         self.stage == Stage::Active
             && self.in_flight < agent.concurrency()
-            && !agent.entry.is_gone()
+            && !agent.entry.is_unregistered()
     }
 }
 

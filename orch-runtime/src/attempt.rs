@@ -14,7 +14,7 @@ use orch_journal::Record;
 
 use crate::agent_state::Agent;
 use crate::clock::{Moment, Ticker};
-use crate::durable::End;
+use crate::durable::{Begin, End};
 use crate::host::AttemptHost;
 use crate::metrics::Shard;
 use crate::pool::Slot;
@@ -63,7 +63,16 @@ pub(crate) async fn activate(run: &Arc<Run>, job: Job, keep: &mut Keep) -> Done 
             // Journal-before-effect: nobody sees the end of an attempt that a restart would undo.
             Box::pin(attempt.record_end(&mut verdict, output.as_ref(), (now, handling))).await;
         }
-        let letter = attempt.note(&verdict, output.as_ref(), (now, handling));
+        let letter = match run.durable.is_some() {
+            false => attempt.note(&verdict, output.as_ref(), (now, handling)),
+            // It is recorded: whatever observers do, the message does not go back.
+            true => {
+                whatever_observers_do(|| {
+                    attempt.note(&verdict, output.as_ref(), (now, handling));
+                });
+                None
+            }
+        };
         if let Some(router) = &run.options.router
             && run.durable.is_none()
         {
@@ -143,7 +152,18 @@ impl Attempt<'_> {
         if let Some(durable) = &run.durable {
             // Journal-before-effect: an attempt that kills the process is counted.
             let host = self.guard.host();
-            self.guard.is_recorded = Box::pin(durable.begin(run, host, &self.out)).await;
+            let begin = Box::pin(durable.begin(run, host, &self.out)).await;
+            self.guard.is_recorded = matches!(begin, Begin::Recorded);
+            if let Begin::EndedBefore = begin {
+                return Turned::without_output(Ended::Before, false);
+            }
+            if let Begin::FailedBefore { next } = begin {
+                let error = "what it failed with is in the journal alone";
+                for attempt in self.out.attempt..next {
+                    let failed = AttemptError::new(attempt, error, self.out.now);
+                    self.out.delivery.note_attempt(failed);
+                }
+            }
             if !self.guard.is_recorded || run.is_cut() {
                 return Turned::without_output(Ended::Cut, false);
             }
@@ -188,7 +208,7 @@ impl Attempt<'_> {
         let Some(durable) = &self.guard.run.durable else { return };
         let is_recorded = match (&*verdict, self.guard.is_recorded) {
             // It never began.
-            (Verdict::PutBack, false) => true,
+            (Verdict::PutBack, false) | (Verdict::Forget, _) => true,
             _ => {
                 let (run, host, out) = (&**self.guard.run, self.guard.host(), &self.out);
                 let usage = host.usage();
@@ -228,7 +248,7 @@ impl Attempt<'_> {
             attempt: self.out.attempt,
             max_retries: agent.entry.config.max_retries,
             deadline: self.out.delivery.deadline(),
-            is_retired: agent.entry.is_gone(),
+            is_retired: agent.entry.is_unregistered(),
             now,
             retry: &run.options.retry,
         };
@@ -245,7 +265,7 @@ impl Attempt<'_> {
         // A message that expired before its attempt says nothing about a session that it did not use.
         let gives_up = matches!(verdict, Verdict::GiveUp { .. }) && !self.out.is_expired;
         // After a cut the run may have put its sessions away already.
-        let is_last = is_spoilt || gives_up || agent.entry.is_gone() || run.is_cut();
+        let is_last = is_spoilt || gives_up || agent.entry.is_unregistered() || run.is_cut();
         self.session.take_if(|_| is_last)
     }
 
@@ -272,6 +292,7 @@ impl Attempt<'_> {
                 });
                 None
             }
+            Verdict::Forget => None,
             Verdict::Retry { at, error } => {
                 run.inner.metrics.errors.bump();
                 out.delivery.note_attempt(AttemptError::new(out.attempt, error.clone(), now));
@@ -397,13 +418,12 @@ fn read(end: TurnEnd<Answered>, timeout_ms: u64) -> Turned {
     Turned::without_output(ended, is_spoilt)
 }
 
-/// An attempt whose steps were others than those of an earlier one has failed, whatever its handler
-/// made of that: a person decides.
+/// An attempt about whose steps a person has to decide has failed, whatever its handler made of that.
 #[cold]
 fn with_steps(host: &AttemptHost, turned: Turned) -> Turned {
-    match host.mismatch().get() {
-        Some(other) if turned.ended != Ended::Cut => {
-            Turned::without_output(Ended::Failed(Failure::last(other.to_string())), true)
+    match host.stuck().get() {
+        Some(reason) if turned.ended != Ended::Cut => {
+            Turned::without_output(Ended::Undecided(reason.clone()), true)
         }
         _ => turned,
     }

@@ -6,45 +6,59 @@
 //! reply, usage, ack and what goes on as its consequence: one set
 //! ```
 //!
-//! Two ways to record. `write` waits for the commit, and is for whatever has an effect. `tell` queues a
-//! record and does not wait, for what only says more about what was recorded; it is in its order all the
-//! same, because a journal commits in the order in which it is told.
+//! Two ways to record. `write` waits for the commit, and is for whatever has an effect. `tell` does not
+//! wait, for what only says more about what was recorded; it is in its order all the same (`told`).
 
 mod ends;
 mod host;
+mod many;
 mod recover;
 mod replay;
+mod retire;
+mod told;
+mod tools;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use orch_bus::{Admission, Commit, CommitFuture, Refusal};
-use orch_core::{AgentId, AgentMessage, DeadLetter, MessageId, StopReason, Timestamp};
-use orch_journal::{CommitError, Illegal, Journal, Pending, Record, Seq, StepKey};
+use orch_bus::{Admission, Commit, CommitFuture, QuestionFailure, Refusal};
+use orch_core::{AgentId, AgentMessage, DeadLetter, MessageId, StepKey, StopReason, Timestamp};
+use orch_journal::{CommitError, Illegal, Journal, Record, Seq, State, sent_afresh};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::orchestrator::Inner;
 
+pub(crate) use ends::Begin;
 pub(crate) use ends::End;
-pub(crate) use host::Mismatch;
+pub(crate) use host::Stuck;
+pub(crate) use many::Many;
 pub use recover::RecoverError;
+pub(crate) use recover::{Continued, Resumed, Unbound};
+
+use told::Told;
 
 /// The pause before a write is tried again that found the disk full, doubled up to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// What makes an orchestrator durable.
 pub(crate) struct Durable {
-    journal: Arc<Journal>,
+    pub(crate) journal: Arc<Journal>,
     inner: OnceLock<Weak<Inner>>,
+    told: Arc<Told>,
     /// Sends that go on although whoever made them is gone.
     rests: TaskTracker,
-    /// When retries are due that a restart interrupted; asked once for each.
-    due: Mutex<HashMap<MessageId, Timestamp>>,
+    /// Where handling goes on that a restart interrupted; asked once for each message.
+    resumed: Mutex<HashMap<MessageId, Resumed>>,
+    /// What the next run goes on with.
+    continued: Mutex<Option<Arc<Continued>>>,
+    /// Whether a run has begun since the restart.
+    has_begun: AtomicBool,
     /// Agents of an earlier process, by name, which nobody has spawned again yet.
     unbound: Mutex<HashMap<String, VecDeque<AgentId>>>,
     /// Questions that handlers ask: which step of whose, so that its answer is recorded with the ack.
@@ -68,10 +82,13 @@ pub(crate) enum Unwritten {
 impl Durable {
     fn new(journal: Arc<Journal>) -> Self {
         Self {
+            told: Told::new(journal.clone()),
             journal,
             inner: OnceLock::new(),
             rests: TaskTracker::new(),
-            due: Mutex::default(),
+            resumed: Mutex::default(),
+            continued: Mutex::default(),
+            has_begun: AtomicBool::new(false),
             unbound: Mutex::default(),
             questions: Mutex::default(),
         }
@@ -86,6 +103,11 @@ impl Durable {
         cut: &CancellationToken,
     ) -> Result<Seq, Unwritten> {
         let (mut pause, longest) = PAUSE;
+        tokio::select! {
+            biased; // In the order of what was told before.
+            () = self.told.caught_up() => {}
+            () = cut.cancelled() => return Err(Unwritten::Cut),
+        }
         loop {
             // A copy shares all texts.
             let error = match self.journal.commit(Timestamp::now(), records.clone()).await {
@@ -107,15 +129,56 @@ impl Durable {
         }
     }
 
-    /// Queues records that say more about what was recorded before. Does not wait.
-    pub(crate) fn tell(&self, records: Vec<Record>) -> Option<Pending> {
-        match self.journal.try_commit(Timestamp::now(), records) {
-            Ok(pending) => Some(pending),
-            Err(error) => {
-                tracing::warn!(target: "orch", %error, "something was not recorded");
-                None
+    /// Records what says more about what was recorded before. Does not wait.
+    pub(crate) fn tell(&self, records: Vec<Record>) {
+        self.told.tell(records);
+    }
+
+    /// Records that a message was given up, and its question with it.
+    pub(crate) fn tell_letter(&self, letter: &DeadLetter) {
+        self.tell(vec![Record::DeadLettered { letter: letter.clone() }]);
+        self.fail_question_of(letter);
+    }
+
+    /// Records that nobody will answer the question that a letter is, if it is one.
+    fn fail_question_of(&self, letter: &DeadLetter) {
+        let question = letter.message.id();
+        if let Some((agent, _)) = self.asked(question) {
+            let error = letter.reason.to_string();
+            self.tell(vec![Record::QuestionFailed { agent, question, error }]);
+            self.forget_question(question);
+        }
+    }
+
+    /// Asks the state something. While the disk has no room there is nothing to be asked: it waits, until
+    /// `cut`.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        question: impl Fn(&State) -> T + Clone + Send + 'static,
+        cut: &CancellationToken,
+    ) -> Result<T, CommitError> {
+        let (mut pause, longest) = PAUSE;
+        loop {
+            let question = question.clone();
+            match self.journal.ask(move |store| question(store.state())).await {
+                Err(error) if is_transient(&error) && !cut.is_cancelled() => {}
+                answer => return answer,
+            }
+            tokio::select! {
+                biased; // A stop before another try.
+                () = cut.cancelled() => {}
+                () = sleep(pause) => pause = (pause * 2).min(longest),
             }
         }
+    }
+
+    /// Polls to its end also what its caller drops: what is recorded must be there. `None` if it
+    /// panicked, or its runtime ended.
+    pub(crate) async fn to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        self.rests.spawn(work).await.ok()
     }
 
     /// Stops the run: what is in flight cannot be recorded, and so must not be acked.
@@ -127,20 +190,31 @@ impl Durable {
         }
     }
 
-    /// When a message is due that an earlier process was to try again.
-    pub(crate) fn take_due(&self, message: MessageId) -> Option<Timestamp> {
-        lock(&self.due).remove(&message)
+    /// Where the handling of a message goes on that an earlier process began.
+    pub(crate) fn take_resumed(&self, message: MessageId) -> Option<Resumed> {
+        lock(&self.resumed).remove(&message)
     }
 
-    /// The agent of an earlier process that has this name, the first time that it is asked for.
-    pub(crate) fn take_unbound(&self, name: &str) -> Option<AgentId> {
-        lock(&self.unbound).get_mut(name)?.pop_front()
-    }
-
-    async fn accept(&self, record: Record) -> Commit {
-        match self.journal.commit(Timestamp::now(), vec![record]).await {
+    async fn accept(&self, set: Vec<Record>) -> Commit {
+        if let Some(reason) = self.told.trouble() {
+            return Commit::NotDurable { reason, transient: true };
+        }
+        self.told.caught_up().await;
+        match self.journal.commit(Timestamp::now(), set).await {
             Ok(_) => Commit::Committed,
             Err(error) => self.refusal(error),
+        }
+    }
+
+    /// Tells whoever asks a question again that was settled before: nobody will answer it.
+    async fn fail_if_settled(&self, question: MessageId, to: AgentId) {
+        let Some(inner) = self.inner.get().and_then(Weak::upgrade) else { return };
+        if !inner.bus.is_question(question) {
+            return;
+        }
+        let live = self.journal.ask(move |store| store.state().delivery(question).is_some()).await;
+        if live.is_ok_and(|is_live| !is_live) {
+            inner.bus.fail_question(question, QuestionFailure::HandledBefore(to));
         }
     }
 
@@ -188,12 +262,35 @@ impl Admission for Durable {
     }
 
     fn commit(self: Arc<Self>, message: AgentMessage) -> CommitFuture {
-        Box::pin(async move { self.accept(accepted(message, None)).await })
+        let (id, to) = (message.id(), message.to());
+        Box::pin(async move {
+            let commit = self.accept(vec![accepted(message, None)]).await;
+            if commit == Commit::Known {
+                self.fail_if_settled(id, to).await;
+            }
+            commit
+        })
     }
 
     fn commit_again(self: Arc<Self>, message: AgentMessage) -> CommitFuture {
-        let again = Record::SentAgain { agent: message.to(), message: message.id() };
-        Box::pin(async move { self.accept(again).await })
+        let (agent, message) = (message.to(), message.id());
+        // The oldest letter, as on the bus.
+        let again = Record::SentAgain { agent, message, letter: None };
+        Box::pin(async move {
+            match self.accept(vec![again]).await {
+                // The journal has its letter still, or will have it: so it stays here as well.
+                Commit::Known => Commit::NotDurable {
+                    reason: "the message is on its way already".to_owned(),
+                    transient: true,
+                },
+                commit => commit,
+            }
+        })
+    }
+
+    fn commit_afresh(self: Arc<Self>, message: AgentMessage, former: MessageId) -> CommitFuture {
+        let set = sent_afresh(former, None, message);
+        Box::pin(async move { self.accept(set).await })
     }
 
     fn go_on(&self, rest: Pin<Box<dyn Future<Output = ()> + Send>>) {
@@ -205,7 +302,7 @@ impl Admission for Durable {
     }
 
     fn given_up(&self, letter: &DeadLetter) {
-        self.tell(vec![Record::DeadLettered { letter: letter.clone() }]);
+        self.tell_letter(letter);
     }
 }
 

@@ -3,13 +3,11 @@
 
 use std::sync::Arc;
 
-use orch_core::{
-    AgentConfig, AgentId, AgentMessage, AttemptError, DeadLetter, DeadLetterReason, Timestamp,
-};
+use orch_core::{AgentConfig, AgentId, DeadLetter, DeadLetterReason, Timestamp};
 use orch_journal::Record;
 use orch_policy::is_within;
 
-use crate::durable::Durable;
+use crate::durable::{Durable, Unbound};
 use crate::error::{RetireError, SpawnError};
 use crate::options::Options;
 use crate::orchestrator::Inner;
@@ -84,19 +82,27 @@ fn spawn_as(
     Ok(agent)
 }
 
-/// Gives an agent of an earlier process the configuration that it is spawned with now.
+/// Why there is none although its making began.
+pub(crate) fn unmade() -> SpawnError {
+    SpawnError::Journal("nobody was left to see to it".to_owned())
+}
+
+/// Gives an agent of an earlier process the configuration that it is spawned with now. A run that has met
+/// it goes on with what it had.
 pub(crate) async fn bind_durably(
     inner: &Arc<Inner>,
     options: &Options,
     durable: &Durable,
-    agent: AgentId,
+    unbound: Unbound,
     config: AgentConfig,
 ) -> Result<AgentId, SpawnError> {
+    let agent = unbound.agent().ok_or_else(unmade)?;
     options.connectors.get(&config.connector_type)?.check(&config)?;
     let policies = permission::resolved(&config.tool_policies)?;
     let set = vec![Record::AgentRegistered { agent, config: config.clone(), parent: None }];
     durable.write_now(set).await.map_err(SpawnError::Journal)?;
     let _one_at_a_time = inner.spawning();
+    unbound.note_bound();
     inner.registry.rebind(agent, config);
     inner.policy().set_policies(agent, policies)?;
     Ok(agent)
@@ -108,7 +114,7 @@ fn depth_of_child(
     parent: &Entry,
     policies: &[orch_core::ToolPolicy],
 ) -> Result<u32, SpawnError> {
-    if parent.is_gone() {
+    if parent.is_unregistered() {
         return Err(SpawnError::UnknownParent(parent.id));
     }
     let depth = parent.depth.saturating_add(1);
@@ -140,7 +146,10 @@ pub(crate) fn retire(inner: &Arc<Inner>, agent: AgentId) -> Result<(), RetireErr
 }
 
 /// Unregisters an agent and its descendants, the deepest first.
-fn unregister_family(inner: &Inner, agent: AgentId) -> Result<Vec<AgentId>, RetireError> {
+pub(crate) fn unregister_family(
+    inner: &Inner,
+    agent: AgentId,
+) -> Result<Vec<AgentId>, RetireError> {
     // Or a child that is being spawned would outlive its parent.
     let _none_is_spawned = inner.spawning();
     let known = inner.registry.entry(agent).ok_or(RetireError::Unknown(agent))?;
@@ -154,31 +163,31 @@ fn unregister_family(inner: &Inner, agent: AgentId) -> Result<Vec<AgentId>, Reti
 
 /// Removes the mailbox of an agent that was unregistered; what is left becomes dead letters.
 fn clear_out(inner: &Inner, agent: AgentId) {
+    left_of(inner, agent).into_iter().for_each(|letter| give_up(inner, letter));
+}
+
+/// Removes the mailbox of an agent that was unregistered, and answers the dead letters that what was
+/// left becomes. Nobody has heard of them yet.
+pub(crate) fn left_of(inner: &Inner, agent: AgentId) -> Vec<DeadLetter> {
     let left = inner.bus.remove_mailbox(agent);
     let parked = inner.running().map(|run| run.forget_agent(agent)).unwrap_or_default();
     inner.policy().remove(agent);
-    for delivery in parked {
+    let now = Timestamp::now();
+    let letter = |message| DeadLetter::new(message, DeadLetterReason::Retired, now);
+    let parked = parked.into_iter().map(|delivery| {
         let attempts = delivery.attempts().to_vec();
-        give_up(inner, delivery.settle(), attempts);
-    }
-    for message in left {
-        give_up(inner, message, Vec::new());
-    }
-    if let Some(durable) = inner.durable.get() {
-        durable.tell(vec![Record::AgentRetired { agent }]);
-    }
+        letter(delivery.settle()).with_attempts(attempts)
+    });
+    let parked: Vec<DeadLetter> = parked.collect();
+    parked.into_iter().chain(left.into_iter().map(letter)).collect()
 }
 
-/// Makes a dead letter of a message, and sends what the router makes of it, without waiting for
-/// room: nobody is there who could.
-fn give_up(inner: &Inner, message: AgentMessage, attempts: Vec<AttemptError>) {
-    let letter = DeadLetter::new(message, DeadLetterReason::Retired, Timestamp::now());
-    let mut letters = vec![letter.with_attempts(attempts)];
+/// Keeps a dead letter, and sends what the router makes of it, without waiting for room: nobody is
+/// there who could.
+fn give_up(inner: &Inner, letter: DeadLetter) {
+    let mut letters = vec![letter];
     let mut n_given_up = 0;
     while let Some(letter) = letters.pop() {
-        if let Some(durable) = inner.durable.get() {
-            durable.tell(vec![Record::DeadLettered { letter: letter.clone() }]);
-        }
         inner.keep_letter(letter.clone());
         n_given_up += 1;
         let Some(router) = &inner.options().router else { continue };
@@ -186,10 +195,6 @@ fn give_up(inner: &Inner, message: AgentMessage, attempts: Vec<AttemptError>) {
             continue;
         }
         for message in routed(|| router.given_up(&letter)) {
-            if let Some(durable) = inner.durable.get() {
-                durable.send_later(&inner.bus, message);
-                continue;
-            }
             if let Err(error) = inner.bus.try_send(message) {
                 letters.push(refused(error, Timestamp::now()));
             }

@@ -4,6 +4,9 @@
 //! handler ran that sent the message. The highest round is the length of the longest chain of work;
 //! there is no barrier and no clock in it. A retry is another attempt at the same hand-out: it keeps
 //! its round, and is not another message.
+//!
+//! A run that follows one that was cut off goes on with its counts, or a limit would be passed by
+//! crashing: rounds of all runs since the first of them are its own.
 
 use orch_core::{LoopGuard, Origin};
 
@@ -11,6 +14,8 @@ use orch_core::{LoopGuard, Origin};
 #[derive(Debug)]
 pub(crate) struct Guards {
     limit: LoopGuard,
+    /// The first run whose rounds count; this one, unless it goes on where others were cut off.
+    since: u64,
     run: u64,
 }
 
@@ -35,7 +40,13 @@ pub(crate) enum Admit {
 
 impl Guards {
     pub(crate) fn new(limit: LoopGuard, run: u64) -> Self {
-        Self { limit, run }
+        Self { limit, since: run, run }
+    }
+
+    /// Counts the rounds of all runs from `since` on as this one's.
+    pub(crate) fn going_on_since(mut self, since: u64) -> Self {
+        self.since = since.min(self.run);
+        self
     }
 
     pub(crate) fn limit(&self) -> &LoopGuard {
@@ -44,7 +55,8 @@ impl Guards {
 
     /// Decides on a message from `origin` for the agent with `counts`.
     pub(crate) fn admit(&self, counts: &mut AgentCounts, origin: Origin) -> Admit {
-        let sent_in = if origin.run == self.run { origin.round } else { 0 };
+        let counts_here = (self.since..=self.run).contains(&origin.run);
+        let sent_in = if counts_here { origin.round } else { 0 };
         let round = counts.last_round.max(sent_in).saturating_add(1);
         if above(round, self.limit.max_iterations) {
             return Admit::AboveIterations { round };
@@ -54,6 +66,17 @@ impl Guards {
         }
         counts.last_round = round;
         counts.messages = counts.messages.saturating_add(1);
+        Admit::HandOut { round }
+    }
+}
+
+impl Guards {
+    /// Decides on a message that a cut-off run had handed out in this round: it was counted then.
+    pub(crate) fn admit_again(&self, round: u64) -> Admit {
+        // The limit may be another one now.
+        if above(round, self.limit.max_iterations) {
+            return Admit::AboveIterations { round };
+        }
         Admit::HandOut { round }
     }
 }
@@ -106,6 +129,16 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn rounds_of_runs_that_were_cut_off_count_in_the_one_that_goes_on() {
+        let guards = Guards::new(LoopGuard::default(), 7).going_on_since(5);
+        for (run, expected) in [(4, 1), (5, 9), (6, 9), (7, 9), (8, 1)] {
+            let mut counts = AgentCounts::default();
+            let admitted = guards.admit(&mut counts, Origin { run, round: 8 });
+            assert_eq!(admitted, Admit::HandOut { round: expected }, "sent in run {run}");
         }
     }
 

@@ -7,17 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use orch_bus::{AskError, SendError};
-use orch_connect::{BoxFuture, Host, HostError};
+use orch_bus::{AskError, QuestionFailure, SendError};
+use orch_connect::{BoxFuture, Host, HostError, Idempotent, ToolBegun, ToolEnd};
 use orch_core::{
     AgentConfig, AgentId, AgentMessage, AgentStatus, Cause, Content, Decision, EventKind,
-    MessageId, MessagePriority, Origin, Severity, Timestamp, ToolCall, Usage,
+    MessageId, MessagePriority, Origin, Severity, StepKey, Timestamp, ToolCall, Usage,
 };
 use orch_journal::Record;
 
 use crate::agent_state::Agent;
 use crate::attempt::tell_status;
-use crate::durable::Mismatch;
+use crate::durable::{Many, Stuck};
 use crate::error::{RetireError, SpawnError};
 use crate::run::Run;
 use crate::scheduler::HandOut;
@@ -37,15 +37,15 @@ pub(crate) struct AttemptHost {
     is_over: AtomicBool,
     /// Steps taken so far.
     steps: AtomicU32,
-    /// What was wrong with them; only where there is a journal.
-    mismatch: Option<Mismatch>,
+    /// What a person has to decide about them; only where there is a journal.
+    stuck: Option<Stuck>,
 }
 
 impl AttemptHost {
     /// Of an attempt that holds its slot.
     pub(crate) fn new(run: Arc<Run>, agent: usize, out: &HandOut<'_>) -> Self {
         let slot = Arc::new(SlotHolder::new(run.pool.clone()));
-        let mismatch = run.durable.as_ref().map(|_| Mismatch::default());
+        let stuck = run.durable.as_ref().map(|_| Stuck::default());
         Self {
             run,
             agent,
@@ -56,7 +56,7 @@ impl AttemptHost {
             usage: Mutex::default(),
             is_over: AtomicBool::new(false),
             steps: AtomicU32::new(0),
-            mismatch,
+            stuck,
         }
     }
 
@@ -68,8 +68,8 @@ impl AttemptHost {
         self.urgency = out.delivery.priority();
         self.round = out.round;
         *self.usage.get_mut().unwrap_or_else(PoisonError::into_inner) = Usage::default();
-        if let Some(mismatch) = &mut self.mismatch {
-            *mismatch = Mismatch::default();
+        if let Some(stuck) = &mut self.stuck {
+            *stuck = Stuck::default();
         }
         *self.steps.get_mut() = 0;
     }
@@ -109,9 +109,14 @@ impl AttemptHost {
         self.steps.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// What is wrong with the steps of this attempt.
-    pub(crate) fn mismatch(&self) -> Mismatch {
-        self.mismatch.clone().unwrap_or_default()
+    /// Names the next step.
+    pub(crate) fn next_step_key(&self) -> StepKey {
+        StepKey { delivery: self.message(), n: self.next_step() }
+    }
+
+    /// What a person has to decide about the steps of this attempt.
+    pub(crate) fn stuck(&self) -> Stuck {
+        self.stuck.clone().unwrap_or_default()
     }
 
     pub(crate) fn id(&self) -> AgentId {
@@ -122,6 +127,13 @@ impl AttemptHost {
     pub(crate) fn sign(&self, message: AgentMessage) -> AgentMessage {
         let origin = Origin { run: self.run.number, round: self.round };
         message.signed(self.id(), self.cause, origin)
+    }
+
+    /// An agent retires itself and its descendants.
+    pub(crate) fn may_retire(&self, agent: AgentId) -> Result<(), RetireError> {
+        let caller = self.id();
+        let is_ours = agent == caller || family::is_descendant(&self.run.inner, agent, caller);
+        if is_ours { Ok(()) } else { Err(RetireError::NotADescendant { agent, caller }) }
     }
 
     fn check(&self) -> Result<(), HostError> {
@@ -222,6 +234,12 @@ impl AttemptHost {
         let answer = match first {
             Poll::Ready(answer) => answer,
             Poll::Pending => match self.run.inner.registry.entry(to).map(|entry| entry.status()) {
+                // It may have been answered in an earlier attempt, so it is failed, and then looked up.
+                Some(AgentStatus::Failed { reason }) if self.run.durable.is_some() => {
+                    let failure = QuestionFailure::AgentFailed { agent: to, error: reason };
+                    self.run.inner.bus.fail_questions_to(to, &failure);
+                    self.waiting_in_turn(exchange).await.ok_or(HostError::Over)?
+                }
                 Some(AgentStatus::Failed { reason }) => {
                     return Err(not_answered(format!("{to} has failed: {reason}"), false));
                 }
@@ -241,6 +259,11 @@ pub(crate) fn not_spawned(error: SpawnError) -> HostError {
         SpawnError::CannotRun(error) => HostError::CannotRun(error),
         error => HostError::NotAllowed { error: error.to_string() },
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is mapped over")]
+pub(crate) fn not_retired(error: RetireError) -> HostError {
+    HostError::NotAllowed { error: error.to_string() }
 }
 
 pub(crate) fn not_accepted(error: SendError) -> HostError {
@@ -348,6 +371,9 @@ impl Host for AttemptHost {
             if self.check().is_err() {
                 return 0;
             }
+            if let Some(durable) = &self.run.durable {
+                return self.many_step(durable, Many::Everybody, message).await;
+            }
             self.waiting(self.run.inner.bus.broadcast(self.sign(message))).await
         })
     }
@@ -356,6 +382,9 @@ impl Host for AttemptHost {
         Box::pin(async move {
             if self.check().is_err() {
                 return 0;
+            }
+            if let Some(durable) = &self.run.durable {
+                return self.many_step(durable, Many::Topic(topic), message).await;
             }
             self.waiting(self.run.inner.bus.publish(topic, self.sign(message))).await
         })
@@ -380,14 +409,14 @@ impl Host for AttemptHost {
     fn retire(&self, agent: AgentId) -> BoxFuture<'_, Result<(), HostError>> {
         Box::pin(async move {
             self.check()?;
-            let inner = &self.run.inner;
-            let caller = self.id();
-            let is_ours = agent == caller || family::is_descendant(inner, agent, caller);
-            let retired = match is_ours {
-                true => family::retire(inner, agent),
-                false => Err(RetireError::NotADescendant { agent, caller }),
+            if let Some(durable) = &self.run.durable {
+                return self.retire_step(durable, agent).await;
+            }
+            let retired = match self.may_retire(agent) {
+                Ok(()) => family::retire(&self.run.inner, agent),
+                Err(error) => Err(error),
             };
-            retired.map_err(|error| HostError::NotAllowed { error: error.to_string() })
+            retired.map_err(not_retired)
         })
     }
 
@@ -397,6 +426,27 @@ impl Host for AttemptHost {
                 return Decision::deny("the run is over");
             }
             permission::decide(self, call).await
+        })
+    }
+
+    fn begin_tool(
+        &self,
+        call: ToolCall,
+        idempotent: Idempotent,
+    ) -> BoxFuture<'_, Result<ToolBegun, HostError>> {
+        Box::pin(async move {
+            self.check()?;
+            permission::begin(self, call, idempotent).await
+        })
+    }
+
+    fn end_tool(&self, key: StepKey, end: ToolEnd) -> BoxFuture<'_, Result<(), HostError>> {
+        Box::pin(async move {
+            self.check()?;
+            match &self.run.durable {
+                None => Ok(()),
+                Some(durable) => self.end_tool_step(durable, key, end).await,
+            }
         })
     }
 

@@ -34,6 +34,7 @@ mod agent_state;
 mod attempt;
 pub mod bare;
 mod clock;
+mod decisions;
 mod durable;
 mod error;
 mod family;
@@ -58,6 +59,7 @@ mod turn;
 mod verdict;
 mod worker;
 
+pub use decisions::{DecideError, UnfinishedTool};
 pub use durable::RecoverError;
 pub use error::{RetireError, SpawnError, StartError};
 pub use options::{FailurePolicy, SpawnLimits, StopLimits};

@@ -31,7 +31,7 @@ use crate::start;
 ///
 /// Choices are made with `with_…`; a run keeps those that held when it started.
 pub struct Orchestrator {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {
@@ -276,15 +276,18 @@ impl Orchestrator {
     pub async fn spawn(&self, config: AgentConfig) -> Result<AgentId, SpawnError> {
         if let Some(durable) = self.inner.durable.get() {
             let options = self.inner.options();
-            return match durable.take_unbound(&config.name) {
-                Some(agent) => {
-                    family::bind_durably(&self.inner, &options, durable, agent, config).await
-                }
-                None => {
-                    let new = (AgentId::new(), None);
-                    family::spawn_durably(&self.inner, &options, durable, config, new, None).await
+            let (inner, of) = (self.inner.clone(), durable.clone());
+            let making = async move {
+                match of.take_unbound(&config.name) {
+                    Some(agent) => family::bind_durably(&inner, &options, &of, agent, config).await,
+                    None => {
+                        let new = (AgentId::new(), None);
+                        family::spawn_durably(&inner, &options, &of, config, new, None).await
+                    }
                 }
             };
+            // What is recorded must be there, also if nobody waits for it any more.
+            return durable.to_its_end(making).await.unwrap_or_else(|| Err(family::unmade()));
         }
         family::spawn(&self.inner, &self.inner.options(), config, None)
     }
@@ -296,10 +299,9 @@ impl Orchestrator {
     ///
     /// [`RetireError::Unknown`].
     pub async fn retire(&self, agent: AgentId) -> Result<(), RetireError> {
-        family::retire(&self.inner, agent)?;
         match self.inner.durable.get() {
-            Some(durable) => durable.flushed().await.map_err(|_| RetireError::NotRecorded(agent)),
-            None => Ok(()),
+            Some(durable) => durable.retire(&self.inner, agent, None).await,
+            None => family::retire(&self.inner, agent),
         }
     }
 
@@ -335,7 +337,8 @@ impl Orchestrator {
         self.inner.bus.dead_letters().list()
     }
 
-    /// Sends a dead letter's message again, with all its attempts and without its deadline.
+    /// Sends a dead letter's message again, with all its attempts and without its deadline. With a
+    /// journal, it gets back the steps that it took: see [`resend_afresh`](Self::resend_afresh).
     ///
     /// # Cancel safety
     ///
@@ -353,7 +356,12 @@ impl Orchestrator {
         let letter = self.inner.bus.dead_letters().take(message)?;
         if let Some(durable) = self.inner.durable.get() {
             let agent = letter.message.to();
-            durable.tell(vec![Record::LetterDropped { agent, message }]);
+            durable.tell(vec![Record::LetterDropped {
+                agent,
+                message,
+                letter: None,
+                sent_as: None,
+            }]);
         }
         Some(letter)
     }
@@ -476,15 +484,18 @@ impl Inner {
     /// Keeps a dead letter, and tells whoever waits for an answer.
     pub(crate) fn keep_letter(&self, letter: DeadLetter) {
         let (agent, message) = (letter.message.to(), letter.message.id());
+        let (reason, attempts) = (letter.reason.clone(), saturate(letter.attempts.len() as u64));
+        let error = letter.attempts.last().map(|attempt| attempt.error.clone());
+        let failure = QuestionFailure::DeadLettered(reason.to_string());
+        // First: an observer that panics must not make it go.
+        self.bus.dead_letters().add(letter);
         self.bus.events().emit(Severity::Error, || EventKind::DeadLettered {
             agent,
             message,
-            reason: letter.reason.clone(),
-            attempts: saturate(letter.attempts.len() as u64),
-            error: letter.attempts.last().map(|attempt| attempt.error.clone()),
+            reason,
+            attempts,
+            error,
         });
-        let failure = QuestionFailure::DeadLettered(letter.reason.to_string());
-        self.bus.dead_letters().add(letter);
         self.bus.fail_question(message, failure);
     }
 

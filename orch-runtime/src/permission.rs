@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use orch_connect::ConnectError;
+use orch_connect::{ConnectError, HostError, Idempotent, ToolBegun};
 use orch_core::{
-    AgentConfig, AgentId, ApprovalId, Decision, EventKind, Severity, Timestamp, ToolCall,
+    AgentConfig, AgentId, ApprovalId, Decision, EventKind, Severity, StepKey, Timestamp, ToolCall,
     ToolPolicy,
 };
 use orch_policy::paths::{AllowedPathError, OsLinks, resolve_all, resolve_allowed};
@@ -118,12 +118,64 @@ pub(crate) fn keep_policies(
     })
 }
 
+/// What was decided on a call.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(crate) decision: Decision,
+    /// The policy that counted the call, if one did.
+    pub(crate) counted_by: Option<String>,
+}
+
+impl From<Decision> for Decided {
+    fn from(decision: Decision) -> Self {
+        Self { decision, counted_by: None }
+    }
+}
+
 /// Decides on a call, asks a person where the policy says so, and records the decision.
 pub(crate) async fn decide(host: &AttemptHost, call: ToolCall) -> Decision {
     let decision = match &host.run.durable {
-        None => decide_now(host, &call).await,
+        None => decide_now(host, &call).await.decision,
         Some(durable) => Box::pin(host.tool_step(durable, &call)).await,
     };
+    tell(host, call, &decision);
+    decision
+}
+
+/// As [`decide`], for a call that begins at once if it may.
+pub(crate) async fn begin(
+    host: &AttemptHost,
+    call: ToolCall,
+    idempotent: Idempotent,
+) -> Result<ToolBegun, HostError> {
+    let begun = match &host.run.durable {
+        None => {
+            let key = host.next_step_key();
+            begun(key, decide_now(host, &call).await.decision)
+        }
+        Some(durable) => Box::pin(host.begin_tool_step(durable, &call, idempotent)).await?,
+    };
+    match &begun {
+        ToolBegun::Call(_) | ToolBegun::Done(_) => tell(host, call, &Decision::Allow),
+        ToolBegun::Denied { reason, possible_at } => {
+            let (reason, possible_at) = (reason.clone(), *possible_at);
+            tell(host, call, &Decision::Deny { reason, possible_at });
+        }
+        _ => {}
+    }
+    Ok(begun)
+}
+
+/// What a decision means for a call that is to begin.
+pub(crate) fn begun(key: StepKey, decision: Decision) -> ToolBegun {
+    match decision {
+        Decision::Allow => ToolBegun::Call(key),
+        Decision::Deny { reason, possible_at } => ToolBegun::Denied { reason, possible_at },
+        _ => ToolBegun::Denied { reason: "nobody decided".to_owned(), possible_at: None },
+    }
+}
+
+fn tell(host: &AttemptHost, call: ToolCall, decision: &Decision) {
     let severity = if decision.is_allowed() { Severity::Debug } else { Severity::Info };
     let decided = || EventKind::ToolDecided {
         agent: host.agent().entry.id,
@@ -131,33 +183,40 @@ pub(crate) async fn decide(host: &AttemptHost, call: ToolCall) -> Decision {
         decision: decision.clone(),
     };
     host.run.inner.bus.events().emit(severity, decided);
-    decision
 }
 
 /// Decides on a call that was not decided before.
-pub(crate) async fn decide_now(host: &AttemptHost, call: &ToolCall) -> Decision {
+pub(crate) async fn decide_now(host: &AttemptHost, call: &ToolCall) -> Decided {
     match judge(host, call, false) {
-        Decision::Ask { reason } => ask_a_person(host, call, &reason).await,
-        decision => decision,
+        Decided { decision: Decision::Ask { reason }, .. } => {
+            ask_a_person(host, call, &reason).await
+        }
+        decided => decided,
     }
 }
 
-fn judge(host: &AttemptHost, call: &ToolCall, is_approved: bool) -> Decision {
+fn judge(host: &AttemptHost, call: &ToolCall, is_approved: bool) -> Decided {
     // An error denies.
     let cwd = match working_folder(&host.agent().entry.config) {
         Ok(cwd) => cwd,
-        Err(error) => return Decision::deny(format!("the agent's folder is unknown: {error}")),
+        Err(error) => {
+            return Decision::deny(format!("the agent's folder is unknown: {error}")).into();
+        }
     };
     let paths = match resolve_all(&call.paths, &cwd, &OsLinks) {
         Ok(paths) => paths,
-        Err(error) => return Decision::deny(format!("failed to resolve a path: {error}")),
+        Err(error) => return Decision::deny(format!("failed to resolve a path: {error}")).into(),
     };
     let (now, agent) = (host.run.now(), host.agent().entry.id);
     let mut policy = host.run.inner.policy();
-    match is_approved {
+    let decision = match is_approved {
         true => policy.granted(now, agent, call, &paths),
         false => policy.decide(now, agent, call, &paths),
-    }
+    };
+    // Under the same lock: the policies may be others a moment later.
+    let counts = decision.is_allowed().then(|| policy.counted_by(agent, &call.tool)).flatten();
+    let counted_by = counts.map(str::to_owned);
+    Decided { decision, counted_by }
 }
 
 /// What relative paths of a call are relative to: the agent's `cwd`, else this process's.
@@ -167,9 +226,9 @@ fn working_folder(config: &AgentConfig) -> std::io::Result<PathBuf> {
     Ok(cwd.map_or(here.clone(), |cwd| here.join(cwd)))
 }
 
-async fn ask_a_person(host: &AttemptHost, call: &ToolCall, reason: &str) -> Decision {
+async fn ask_a_person(host: &AttemptHost, call: &ToolCall, reason: &str) -> Decided {
     let Some(wait) = host.run.options.approval_wait else {
-        return Decision::deny(format!("{reason}, and there is nobody to ask"));
+        return Decision::deny(format!("{reason}, and there is nobody to ask")).into();
     };
     let approval = Approval {
         id: ApprovalId::new(),
@@ -189,9 +248,9 @@ async fn ask_a_person(host: &AttemptHost, call: &ToolCall, reason: &str) -> Deci
     });
     match host.waiting_in_turn(timeout(wait, answered)).await {
         Some(Ok(Ok(true))) => judge(host, call, true),
-        Some(Ok(Ok(false))) => Decision::deny("a person denied it"),
-        Some(_) => Decision::deny(format!("nobody answered within {}", spoken(wait))),
-        None => Decision::deny("the run is over"),
+        Some(Ok(Ok(false))) => Decision::deny("a person denied it").into(),
+        Some(_) => Decision::deny(format!("nobody answered within {}", spoken(wait))).into(),
+        None => Decision::deny("the run is over").into(),
     }
 }
 

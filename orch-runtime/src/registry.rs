@@ -43,6 +43,8 @@ pub(crate) struct Entry {
     created_at: Timestamp,
     status: AtomicU8,
     gone: AtomicBool,
+    /// Whether another entry has taken its place: the agent is not gone then.
+    replaced: AtomicBool,
     pub(crate) messages: Figure,
     rare: Mutex<Option<Box<Rare>>>,
 }
@@ -145,6 +147,8 @@ impl AgentRegistry {
 
     /// Gives an agent another configuration. What it has spawned stays below it.
     pub(crate) fn rebind(&self, agent: AgentId, config: AgentConfig) -> Option<Arc<Entry>> {
+        // Before it is gone, or a run that has met it would take the agent for retired.
+        self.entry(agent)?.replaced.store(true, Ordering::Release);
         let former = self.remove(agent)?;
         let entry = self.add_known(agent, config, former.parent, former.depth);
         let children = former.children();
@@ -236,6 +240,7 @@ impl Entry {
             created_at: Timestamp::now(),
             status: AtomicU8::new(IDLE),
             gone: AtomicBool::new(false),
+            replaced: AtomicBool::new(false),
             messages: Figure::default(),
             rare: Mutex::default(),
         }
@@ -276,6 +281,11 @@ impl Entry {
     }
 
     /// Whether the agent was unregistered.
+    pub(crate) fn is_unregistered(&self) -> bool {
+        self.is_gone() && !self.replaced.load(Ordering::Acquire)
+    }
+
+    /// Whether this entry is not the agent's any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
     }

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::agent_state::Agent;
 use crate::attempt;
 use crate::clock::Clock;
-use crate::durable::Durable;
+use crate::durable::{Continued, Durable};
 use crate::guards::Guards;
 use crate::options::Options;
 use crate::orchestrator::Inner;
@@ -52,6 +52,8 @@ pub(crate) struct Run {
     pub(crate) inner: Arc<Inner>,
     /// The journal; `None` in memory. Asked once for each attempt.
     pub(crate) durable: Option<Arc<Durable>>,
+    /// What it goes on with, if the run before was cut off.
+    pub(crate) continued: Option<Arc<Continued>>,
     pub(crate) options: Arc<Options>,
     /// Counted from 1.
     pub(crate) number: u64,
@@ -97,12 +99,18 @@ impl Run {
         serves: bool,
     ) -> Self {
         static TAGS: AtomicU32 = AtomicU32::new(1);
-        let guards = Guards::new(options.guard, number);
+        let mut guards = Guards::new(options.guard, number);
         let pool = Arc::new(Pool::new(attachment, n_workers(), options.max_concurrency));
         let durable = inner.durable.get().cloned();
+        let continued = durable.as_ref().and_then(|durable| durable.continued());
+        if let Some(continued) = &continued {
+            guards = guards.going_on_since(continued.since);
+        }
+        let iterations = continued.as_ref().map_or(0, |it| it.iterations);
         Self {
             inner,
             durable,
+            continued,
             options,
             number,
             clock: Clock::start(),
@@ -123,7 +131,7 @@ impl Run {
             report: watch::Sender::new(None),
             is_let_go: AtomicBool::new(false),
             n_away: AtomicUsize::new(0),
-            highest_round: AtomicU64::new(0),
+            highest_round: AtomicU64::new(iterations),
         }
     }
 

@@ -30,6 +30,7 @@ use orch_journal::Record;
 use orch_policy::Restarts;
 
 use crate::agent_state::{Agent, AgentState, Held, Parked, Taken};
+use crate::durable::Resumed;
 use crate::guards::Admit;
 use crate::metrics::saturate;
 use crate::pool::{Order, Waiting};
@@ -154,7 +155,9 @@ impl Run {
                 };
                 let id = entry.id;
                 let restarts = Restarts::new(self.options.intensity);
-                let agent = |index| Arc::new(Agent::new(index, entry, mailbox.clone(), restarts));
+                let counts = self.continued.as_ref().map(|it| it.counts(id)).unwrap_or_default();
+                let agent =
+                    |index| Arc::new(Agent::new(index, entry, mailbox.clone(), restarts, counts));
                 let index = self.agents.push_with(agent);
                 met.index.insert(id, index);
                 index
@@ -281,10 +284,15 @@ impl Run {
                 ..out(agent, delivery, accepted, round, now)
             });
         }
-        match self.guards.admit(&mut state_of.counts, delivery.origin()) {
+        let resumed = self.resumed(delivery.id());
+        let admit = match resumed.and_then(|it| it.round) {
+            Some(round) => self.guards.admit_again(round),
+            None => self.guards.admit(&mut state_of.counts, delivery.origin()),
+        };
+        match admit {
             Admit::HandOut { round } => {
                 if attempt > 1
-                    && let Some(due) = self.due(delivery.id(), now)
+                    && let Some(due) = resumed.and_then(|it| it.due).filter(|due| *due > now)
                 {
                     // A restart came between two attempts; the pause goes on.
                     let state = DeliveryState::Queued { attempt, ready_at: due };
@@ -317,10 +325,9 @@ impl Run {
         }
     }
 
-    /// When a message is due that an earlier process was to try again.
-    #[cold]
-    fn due(&self, message: MessageId, now: Timestamp) -> Option<Timestamp> {
-        self.durable.as_ref()?.take_due(message).filter(|due| *due > now)
+    /// Where the handling of a message goes on that an earlier process began.
+    fn resumed(&self, message: MessageId) -> Option<Resumed> {
+        self.durable.as_ref()?.take_resumed(message)
     }
 
     /// Records that a guard tripped.

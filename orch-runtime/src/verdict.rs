@@ -10,12 +10,17 @@ pub(crate) enum Ended {
     Acked,
     /// The connector reported a failure, or the handler panicked or took too long.
     Failed(Failure),
+    /// A person has to decide before it is handled further: about another step than the one that an
+    /// earlier attempt took, or a tool call that began and did not end.
+    Undecided(DeadLetterReason),
     /// Its agent cannot run at all.
     CannotRun(String),
     /// Its deadline came before it began.
     Expired,
     /// A stop or the run's deadline cut it off.
     Cut,
+    /// It ended before, says the journal, and nobody saw to it.
+    Before,
 }
 
 /// What happens to the message now.
@@ -27,6 +32,8 @@ pub(crate) enum Verdict {
     Retry { at: Timestamp, error: String },
     /// It goes back to where it was; the attempt does not count.
     PutBack,
+    /// It was settled before: there is nothing to be said about it.
+    Forget,
     /// It becomes a dead letter.
     GiveUp { reason: DeadLetterReason, error: Option<String>, agent_fails: AgentFails },
 }
@@ -61,6 +68,7 @@ pub(crate) fn verdict(
 ) -> Verdict {
     match ended {
         Ended::Acked => Verdict::Ack,
+        Ended::Before => Verdict::Forget,
         // There is no mailbox any more that it could go back to.
         Ended::Cut if about.is_retired => give_up(DeadLetterReason::Retired, None, AgentFails::No),
         Ended::Cut => Verdict::PutBack,
@@ -68,6 +76,18 @@ pub(crate) fn verdict(
         Ended::CannotRun(error) => {
             let reason = DeadLetterReason::CannotRun { error: error.clone() };
             give_up(reason, Some(error), AgentFails::ForGood)
+        }
+        Ended::Undecided(reason) if about.is_retired => {
+            give_up(DeadLetterReason::Retired, Some(reason.to_string()), AgentFails::No)
+        }
+        Ended::Undecided(reason) => {
+            let agent_fails = match reason {
+                // The agent is well; something cut its call off.
+                DeadLetterReason::ToolUnfinished { .. } => AgentFails::No,
+                _ => AgentFails::BySupervisor,
+            };
+            let error = reason.to_string();
+            give_up(reason, Some(error), agent_fails)
         }
         Ended::Failed(failure) if about.is_retired => {
             give_up(DeadLetterReason::Retired, Some(failure.error), AgentFails::No)

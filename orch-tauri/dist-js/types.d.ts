@@ -330,6 +330,28 @@ export type DeadLetterReason = "attempts_exhausted" | "final_failure" | {
          */
         error: string;
     };
+} | {
+    "step_mismatch": {
+        /**
+         * The number of the step, counted from 1.
+         */
+        step: number;
+        /**
+         * Both steps.
+         */
+        error: string;
+    };
+} | {
+    "tool_unfinished": {
+        /**
+         * The number of the step, counted from 1.
+         */
+        step: number;
+        /**
+         * The tool.
+         */
+        tool: string;
+    };
 };
 /**
  * What was decided on a call.

@@ -308,7 +308,23 @@ error: string, } } | "retired" | { "cannot_run": {
 /**
  * What is missing.
  */
-error: string, } };
+error: string, } } | { "step_mismatch": {
+/**
+ * The number of the step, counted from 1.
+ */
+step: number,
+/**
+ * Both steps.
+ */
+error: string, } } | { "tool_unfinished": {
+/**
+ * The number of the step, counted from 1.
+ */
+step: number,
+/**
+ * The tool.
+ */
+tool: string, } };
 
 /**
  * What was decided on a call.

@@ -108,6 +108,7 @@ fn fate(record: &Record) -> Option<String> {
             format!("handled in {}", seconds(Duration::from_millis(*handling_ms)))
         }
         Record::DeadLettered { letter } => clean(&format!("given up: {}", letter.reason)),
+        Record::LetterDropped { sent_as: Some(_), .. } => "given up, sent afresh".to_owned(),
         Record::LetterDropped { .. } => "given up, dropped".to_owned(),
         _ => return None,
     })

@@ -53,6 +53,9 @@ pub(super) fn what(entry: &Entry, names: &Names) -> String {
         Record::DeadLettered { letter } => {
             format!("given up: {}", clean(&letter.reason.to_string()))
         }
+        Record::LetterDropped { sent_as: Some(message), .. } => {
+            format!("dead letter sent afresh as {message}")
+        }
         Record::LetterDropped { .. } => "dead letter dropped".to_owned(),
         Record::SentAgain { .. } => "dead letter sent again".to_owned(),
         Record::Asked { to, .. } => format!("asks {}", names.agent(*to)),
@@ -90,6 +93,9 @@ fn step(record: &Record) -> Option<String> {
                 StepKind::Ask => "asks",
                 StepKind::Spawn => "spawns",
                 StepKind::Tool => "calls",
+                StepKind::Broadcast => "broadcasts to",
+                StepKind::Publish => "publishes to",
+                StepKind::Retire => "retires",
                 _ => "does something with",
             };
             let output = output.as_ref().map(|output| format!(" → {}", clean(output)));
@@ -113,6 +119,9 @@ fn step(record: &Record) -> Option<String> {
         Record::ToolStarted { key, .. } => format!("step {}: the call begins", key.n),
         Record::ToolFinished { key, output, .. } => {
             format!("step {}: the call ended: {}", key.n, clean(output))
+        }
+        Record::ToolReset { key, reason, .. } => {
+            format!("step {}: the call had no effect: {}", key.n, clean(reason))
         }
         _ => return None,
     })

@@ -142,7 +142,7 @@ fn a_run() -> Journal {
     journal.append(vec![
         (0, register(1, "writer")),
         (0, register(2, "critic")),
-        (10, Record::RunStarted { run: 1, team: None, guard: LoopGuard::default() }),
+        (10, Record::RunStarted { run: 1, team: None, guard: LoopGuard::default(), since: None }),
         (20, accepted(first)),
         (30, started(1, 1, 1, 1)),
         (40, step),
@@ -361,7 +361,10 @@ fn a_journal_that_is_written_can_be_asked_and_not_changed() {
 fn a_journal_that_was_cut_off_says_so_and_dropping_a_letter_leaves_it_so() {
     let journal = a_run();
     journal.append(vec![
-        (6_000, Record::RunStarted { run: 2, team: None, guard: LoopGuard::unlimited() }),
+        (
+            6_000,
+            Record::RunStarted { run: 2, team: None, guard: LoopGuard::unlimited(), since: None },
+        ),
         (6_000, started(3, 1, 1, 1)),
     ]);
     let is_cut_off = || {

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use orch_core::{
-    AgentConfig, AgentId, AgentMessage, Content, Decision, MessageId, MessagePriority, ToolCall,
-    Usage,
+    AgentConfig, AgentId, AgentMessage, Content, Decision, MessageId, MessagePriority, StepKey,
+    ToolCall, Usage,
 };
 use tokio::sync::watch;
 
-use crate::{BoxFuture, Context, Host, HostError};
+use crate::{BoxFuture, Context, Host, HostError, Idempotent, ToolBegun, ToolEnd};
 
 type Answer = dyn Fn(&AgentMessage) -> BoxFuture<'static, Result<Content, HostError>> + Send + Sync;
 type Decide = dyn Fn(&ToolCall) -> Decision + Send + Sync;
@@ -35,6 +35,10 @@ struct Record {
     broadcast: Vec<Content>,
     published: Vec<(String, Content)>,
     tools: Vec<ToolCall>,
+    /// The message of the last context.
+    delivery: Option<MessageId>,
+    begun: Vec<StepKey>,
+    ended: Vec<(StepKey, ToolEnd)>,
     said: Vec<String>,
     used: Usage,
 }
@@ -90,6 +94,7 @@ impl TestHost {
     /// An attempt at a message of the test's own.
     #[must_use]
     pub fn context_of(self: &Arc<Self>, message: AgentMessage, attempt: u32) -> Context {
+        self.record().delivery = Some(message.id());
         Context::new(Arc::clone(self) as Arc<dyn Host>, message, attempt)
     }
 
@@ -121,6 +126,12 @@ impl TestHost {
     #[must_use]
     pub fn tools(&self) -> Vec<ToolCall> {
         self.record().tools.clone()
+    }
+
+    /// The tool calls that ended, with how, in order.
+    #[must_use]
+    pub fn tools_ended(&self) -> Vec<(StepKey, ToolEnd)> {
+        self.record().ended.clone()
     }
 
     /// What was said beside the answers, in order.
@@ -213,6 +224,39 @@ impl Host for TestHost {
         Box::pin(std::future::ready(decision))
     }
 
+    fn begin_tool(
+        &self,
+        call: ToolCall,
+        _idempotent: Idempotent,
+    ) -> BoxFuture<'_, Result<ToolBegun, HostError>> {
+        let decision = (self.decide)(&call);
+        let mut record = self.record();
+        record.tools.push(call);
+        let begun = match (decision, record.delivery) {
+            (Decision::Allow, Some(delivery)) => {
+                let n = u32::try_from(record.tools.len()).unwrap_or(u32::MAX);
+                let key = StepKey { delivery, n };
+                record.begun.push(key);
+                Ok(ToolBegun::Call(key))
+            }
+            (Decision::Deny { reason, possible_at }, _) => {
+                Ok(ToolBegun::Denied { reason, possible_at })
+            }
+            _ => Err(not_allowed()),
+        };
+        Box::pin(std::future::ready(begun))
+    }
+
+    fn end_tool(&self, key: StepKey, end: ToolEnd) -> BoxFuture<'_, Result<(), HostError>> {
+        let mut record = self.record();
+        let begun = record.begun.iter().position(|it| *it == key);
+        let ended = begun.map(|at| {
+            record.begun.swap_remove(at);
+            record.ended.push((key, end));
+        });
+        Box::pin(std::future::ready(ended.ok_or_else(not_allowed)))
+    }
+
     fn report_usage(&self, usage: Usage) {
         self.record().used += usage;
     }
@@ -235,7 +279,7 @@ impl Host for TestHost {
 }
 
 fn not_allowed() -> HostError {
-    HostError::NotAllowed { error: "the test's host makes no agents".to_owned() }
+    HostError::NotAllowed { error: "the test's host does nothing of this kind".to_owned() }
 }
 
 impl Default for TestHost {

@@ -51,6 +51,8 @@ fn is_allowed(name: &OsStr) -> bool {
 pub(super) fn of_message(message: &AgentMessage, attempt: u32) -> Env {
     let mut env = metadata(message.metadata());
     env.insert("ORCH_MESSAGE_ID".into(), message.id().to_string().into());
+    // The message's id: the same for each attempt.
+    env.insert("ORCH_DELIVERY_KEY".into(), message.id().to_string().into());
     env.insert("ORCH_ATTEMPT".into(), attempt.to_string().into());
     env.insert("ORCH_FROM".into(), message.from().to_string().into());
     env.insert("ORCH_PRIORITY".into(), priority(message.priority()).into());

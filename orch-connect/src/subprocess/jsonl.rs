@@ -286,11 +286,31 @@ impl Turn<'_> {
                     }
                 })
             }
-            Incoming::Tool { id, tool, access, paths, arguments } => {
+            Incoming::Tool { id, tool, access, paths, arguments, idempotent } => {
                 let call = protocol::tool_call(tool, access, paths, arguments);
                 self.pending.question(&id.clone(), async move {
-                    protocol::decision(&id, &context.tool(call).await)
+                    let Some(idempotent) = idempotent else {
+                        return protocol::decision(&id, &context.tool(call).await);
+                    };
+                    match context.begin_tool(call, protocol::idempotent(idempotent)).await {
+                        Ok(begun) => protocol::begun(&id, begun),
+                        Err(refusal) => protocol::refused(Some(&id), &refusal),
+                    }
                 })
+            }
+            Incoming::ToolEnd { id, key, output, error } => {
+                let (key, end) = match protocol::tool_end(&key, output, error) {
+                    Ok(ended) => ended,
+                    Err(wrong) => return Some(protocol::error(id.as_ref(), &wrong, false)),
+                };
+                // As a send: what the program says next comes after it.
+                self.pending.send(async move {
+                    match context.end_tool(key, end).await {
+                        Ok(()) => id.map(|id| protocol::ended(&id)),
+                        Err(refusal) => Some(protocol::refused(id.as_ref(), &refusal)),
+                    }
+                });
+                None
             }
             // The caller has taken the other lines itself.
             _ => None,

@@ -1,12 +1,13 @@
 //! The lines of `PROTOCOL.md`, in both directions.
 
 use orch_core::{
-    Access, AgentMessage, Content, Decision, Failure, MessageId, MessagePriority, ToolCall, Usage,
+    Access, AgentMessage, Content, Decision, Failure, MessageId, MessagePriority, StepKey,
+    ToolCall, Usage,
 };
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use crate::HostError;
+use crate::{HostError, Idempotent, ToolBegun, ToolEnd};
 
 /// A line from the program. Fields that are not known are ignored, so that a newer program can
 /// speak to an older host.
@@ -45,6 +46,14 @@ pub(super) enum Incoming {
         paths: Vec<String>,
         #[serde(default)]
         arguments: Value,
+        /// With it, the host records that the call begins, and is told how it ends.
+        idempotent: Option<bool>,
+    },
+    ToolEnd {
+        id: Option<Value>,
+        key: String,
+        output: Option<String>,
+        error: Option<String>,
     },
     Reply {
         message: Option<String>,
@@ -108,6 +117,28 @@ pub(super) fn tool_call(
     call
 }
 
+pub(super) const fn idempotent(yes: bool) -> Idempotent {
+    if yes { Idempotent::Yes } else { Idempotent::No }
+}
+
+/// How a tool call ended, by its key.
+///
+/// # Errors
+///
+/// What is wrong with the line.
+pub(super) fn tool_end(
+    key: &str,
+    output: Option<String>,
+    error: Option<String>,
+) -> Result<(StepKey, ToolEnd), String> {
+    let key = key.parse().map_err(|error| format!("{error}"))?;
+    match (output, error) {
+        (Some(output), None) => Ok((key, ToolEnd::Done(output.into()))),
+        (None, Some(error)) => Ok((key, ToolEnd::NotDone { error })),
+        _ => Err("a `tool_end` has either an `output` or an `error`".to_owned()),
+    }
+}
+
 pub(super) fn failure(
     error: String,
     transient: Option<bool>,
@@ -123,6 +154,8 @@ pub(super) fn message(message: &AgentMessage, attempt: u32) -> Value {
     json!({
         "type": "message",
         "id": message.id().to_string(),
+        // The message's id: the same for each attempt.
+        "delivery_key": message.id().to_string(),
         "from": message.from().to_string(),
         "to": message.to().to_string(),
         "content": message.content(),
@@ -166,6 +199,33 @@ pub(super) fn decision(id: &Value, decision: &Decision) -> Value {
     line
 }
 
+/// Answers a `tool` whose begin is recorded.
+pub(super) fn begun(id: &Value, begun: ToolBegun) -> Value {
+    match begun {
+        ToolBegun::Call(key) => {
+            let mut line = decision(id, &Decision::Allow);
+            line["key"] = key.to_string().into();
+            line
+        }
+        ToolBegun::Done(output) => {
+            json!({ "type": "decision", "id": id, "decision": "done", "output": output })
+        }
+        ToolBegun::Denied { reason, possible_at } => {
+            decision(id, &Decision::Deny { reason, possible_at })
+        }
+        ToolBegun::Unfinished(key) => {
+            let reason = "an earlier attempt began it, and nobody knows how it ended";
+            let mut line = decision(id, &Decision::deny(reason));
+            line["key"] = key.to_string().into();
+            line
+        }
+    }
+}
+
+pub(super) fn ended(id: &Value) -> Value {
+    json!({ "type": "recorded", "id": id })
+}
+
 pub(super) fn stop() -> Value {
     json!({ "type": "stop" })
 }
@@ -183,7 +243,7 @@ mod tests {
 
         #[test]
         fn no_json_makes_the_reader_panic(
-            kind in "send|ask|broadcast|publish|tool|reply|ack|fail|usage|log|x",
+            kind in "send|ask|broadcast|publish|tool|tool_end|reply|ack|fail|usage|log|x",
             key in "id|to|content|priority|timeout_ms|access|paths|error|message",
             value in "[0-9]{1,25}|-1|1e400|null|\\[\\]|\\{\\}|\"[a-zé]{0,9}\"|true",
         ) {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orch_connect::conformance::TestHost;
-use orch_connect::{Session, SubprocessSession};
+use orch_connect::{Session, SubprocessSession, ToolEnd};
 use orch_core::FailureKind::{Final, Transient};
 use orch_core::{
     Access, AgentId, AgentMessage, Content, Decision, Failure, MessagePriority, Outcome,
-    PermissionLevel, ToolPolicy, Usage,
+    PermissionLevel, StepKey, ToolPolicy, Usage,
 };
 use serde_json::json;
 
@@ -88,6 +88,46 @@ async fn an_agent_asks_others_and_for_permission() {
     close(session).await;
 }
 
+/// Calls a tool twice, and tells how each call ended; then it tells of one that it never began.
+const CALLS: &str = r#"
+import json, sys
+def say(**line):
+    print(json.dumps(line), flush=True)
+    return json.loads(sys.stdin.readline())
+message = json.loads(sys.stdin.readline())
+keys = []
+for n in (1, 2):
+    begun = say(type="tool", id=n, tool="pay", access="write", idempotent=n == 2)
+    assert begun["decision"] == "allow", begun
+    keys.append(begun["key"])
+ended = [
+    say(type="tool_end", id=3, key=keys[0], output="paid"),
+    say(type="tool_end", id=4, key=keys[1], error="no connection"),
+    say(type="tool_end", id=5, key=keys[0], output="paid twice"),
+    say(type="tool_end", id=6, key="nonsense", output="x"),
+    say(type="tool_end", id=7, key=keys[0]),
+]
+print(json.dumps({"type": "reply", "content": " ".join(it["type"] for it in ended)}))
+print(json.dumps({"type": "ack"}), flush=True)
+sys.stdin.read()
+"#;
+
+#[tokio::test]
+async fn an_agent_tells_how_its_tool_calls_ended() {
+    let settings = json!({ "command": ["python3", "-c", CALLS], "mode": "jsonl" });
+    let mut session = open_program(settings).await;
+    let host = Arc::new(TestHost::new().deciding(|_| Decision::Allow));
+    let context = host.context("x");
+    let delivery = context.delivery_key();
+    let outcome = turn_with(&mut session, context).await;
+    assert_eq!(outcome, Outcome::output("recorded recorded error error error"));
+    let error = "no connection".to_owned();
+    let expected = [(1, ToolEnd::Done("paid".into())), (2, ToolEnd::NotDone { error })];
+    let expected = expected.map(|(n, end)| (StepKey { delivery, n }, end));
+    assert_eq!(host.tools_ended(), expected);
+    close(session).await;
+}
+
 #[tokio::test]
 async fn the_message_has_all_that_is_known_of_it() {
     let script =
@@ -103,6 +143,7 @@ async fn the_message_has_all_that_is_known_of_it() {
     let expected = json!({
         "type": "message",
         "id": message.id().to_string(),
+        "delivery_key": message.id().to_string(),
         "from": message.from().to_string(),
         "to": message.to().to_string(),
         "content": "two\nlines",

@@ -107,7 +107,7 @@ async fn a_truncated_answer_says_so_twice() {
 
 #[tokio::test]
 async fn the_message_is_described_in_the_environment() {
-    let script = "echo $ORCH_MESSAGE_ID $ORCH_ATTEMPT $ORCH_FROM $ORCH_PRIORITY $ORCH_METADATA_FILE \
+    let script = "echo $ORCH_MESSAGE_ID $ORCH_DELIVERY_KEY $ORCH_ATTEMPT $ORCH_FROM $ORCH_PRIORITY $ORCH_METADATA_FILE \
                   $ORCH_AGENT_NAME";
     let mut session = open_program(json!({ "command": ["sh", "-c", script] })).await;
     let from = AgentId::new();
@@ -117,7 +117,7 @@ async fn the_message_is_described_in_the_environment() {
     let id = message.id();
     let host = Arc::new(TestHost::new());
     let outcome = turn_with(&mut session, host.context_of(message, 3)).await;
-    assert_eq!(outcome, Outcome::output(format!("{id} 3 {from} high a.rs subject")));
+    assert_eq!(outcome, Outcome::output(format!("{id} {id} 3 {from} high a.rs subject")));
     close(session).await;
 }
 

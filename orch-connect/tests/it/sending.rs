@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use orch_connect::{BoxFuture, Context, Host, HostError, Turn};
+use orch_connect::{BoxFuture, Context, Host, HostError, Idempotent, ToolBegun, ToolEnd, Turn};
 use orch_core::{
-    AgentConfig, AgentId, AgentMessage, Content, Decision, MessageId, MessagePriority, ToolCall,
-    Usage,
+    AgentConfig, AgentId, AgentMessage, Content, Decision, MessageId, MessagePriority, StepKey,
+    ToolCall, Usage,
 };
 
 /// What a send that is tried at once comes to.
@@ -111,6 +111,18 @@ impl Host for Sends {
     }
 
     fn tool(&self, _: ToolCall) -> BoxFuture<'_, Decision> {
+        unreachable!()
+    }
+
+    fn begin_tool(
+        &self,
+        _: ToolCall,
+        _: Idempotent,
+    ) -> BoxFuture<'_, Result<ToolBegun, HostError>> {
+        unreachable!()
+    }
+
+    fn end_tool(&self, _: StepKey, _: ToolEnd) -> BoxFuture<'_, Result<(), HostError>> {
         unreachable!()
     }
 

@@ -95,7 +95,7 @@ fn make(path: &Path) -> Vec<AgentId> {
     let agents: Vec<AgentId> = (0..N_AGENTS).map(|_| AgentId::new()).collect();
     let team = Some(ContentHash::of(b"team"));
     let guard = orch_core::LoopGuard::unlimited();
-    let mut records = vec![Record::RunStarted { run: 1, team, guard }];
+    let mut records = vec![Record::RunStarted { run: 1, team, guard, since: None }];
     records.extend(agents.iter().map(|agent| Record::AgentRegistered {
         agent: *agent,
         config: AgentConfig::new("agent".into(), AgentRole::Worker, "function".into()),

@@ -1,11 +1,12 @@
 //! The checks of the suite.
 
-use orch_core::{ChainId, MessageId, Timestamp};
+use orch_core::{AgentId, AgentMessage, ChainId, MessageId, StepKey, Timestamp};
 
 use super::history::{History, Set};
+use crate::hash::ContentHash;
 use crate::memory::MemoryStore;
 use crate::prepared::Prepared;
-use crate::record::{Entry, Record, Seq};
+use crate::record::{Entry, Record, Seq, StepKind};
 use crate::redact::Redactor;
 use crate::state::{Illegal, State};
 use crate::store::{Of, Store};
@@ -124,6 +125,48 @@ pub fn duplicates_are_refused_alone(mut store: impl Store) {
     assert!(*store.state() == *history.state(), "the state is another one");
 }
 
+/// Whoever repeats a step is told that it was taken, and not that its message was accepted; whoever
+/// answers too late, that nobody waits. Each refuses its set alone.
+///
+/// # Panics
+///
+/// If they are told something else, or it does not.
+pub fn steps_are_not_taken_twice(mut store: impl Store) {
+    let at = Timestamp::from_millis(1_700_000_000_000);
+    let set = |records: Vec<Record>| {
+        Prepared::new(at, records, &Redactor::new()).expect("the set is in order")
+    };
+    let (agent, to) = (AgentId::new(), AgentId::new());
+    let message = |to| AgentMessage::new(AgentId::OUTSIDE, to, "go");
+    let accepted = |message: &AgentMessage| {
+        let (origin_run, origin_round) = (0, 0);
+        Record::Accepted { message: message.clone(), origin_run, origin_round, step: None }
+    };
+    let (handled, question) = (message(agent), message(to));
+    let key = StepKey { delivery: handled.id(), n: 1 };
+    let step = Record::StepTaken {
+        agent,
+        key,
+        kind: StepKind::Ask,
+        name: "someone".to_owned(),
+        input: ContentHash::of(b"go"),
+        output: None,
+    };
+    let asked = Record::Asked { agent, question: question.id(), to };
+    let asks = set(vec![step, accepted(&question), asked]);
+    let output = || "yes".into();
+    let answer = Record::Answered { agent, question: question.id(), answer: output() };
+    let answers = set(vec![Record::StepAnswered { agent, key, output: output() }, answer]);
+    let started = Record::AttemptStarted { agent, message: handled.id(), attempt: 1, round: 1 };
+    let sets =
+        [set(vec![accepted(&handled), started]), asks.clone(), asks, answers.clone(), answers];
+    let told = store.append(&sets).expect("it can be written");
+    let too_late = Illegal::WrongStep(key, "was answered before");
+    assert_eq!(told[2], Err(Illegal::KnownStep(key)));
+    assert_eq!(told[4], Err(too_late));
+    assert_eq!((&told[1], &told[3]), (&Ok(Seq(5)), &Ok(Seq(7))));
+}
+
 /// A set that cannot have happened leaves nothing, whatever it began with, and hinders no other.
 ///
 /// # Panics
@@ -163,7 +206,11 @@ pub fn timelines_agree(mut store: impl Store) {
     for of in of.chain(chains.take(40)).chain(messages.take(40).map(Of::Message)) {
         for n_max in [0, 3, usize::MAX] {
             let expected = model.latest(of, n_max).expect("it can be read");
-            assert_eq!(store.latest(of, n_max).expect("it can be read"), expected, "{of:?}");
+            let latest = store.latest(of, n_max).expect("it can be read");
+            for (entry, expected) in latest.iter().zip(&expected) {
+                assert_eq!(entry, expected, "{of:?}");
+            }
+            assert_eq!(latest.len(), expected.len(), "{of:?}");
         }
     }
     let stats = crate::Stats { file_bytes: 0, ..store.stats().expect("it can be read") };

@@ -2,13 +2,14 @@
 
 use orch_core::{
     AgentConfig, AgentId, AgentMessage, AgentRole, ChainId, DeadLetter, DeadLetterReason, Decision,
-    EventKind, LoopGuard, MessageId, MessagePriority, StopReason, Timestamp, ToolCall, Usage,
+    EventKind, LoopGuard, MessageId, MessagePriority, StepKey, StopReason, Timestamp, ToolCall,
+    Usage,
 };
 use uuid::Uuid;
 
 use crate::hash::ContentHash;
-use crate::record::{Entry, Record, StepKey, StepKind};
-use crate::state::{Delivery, State};
+use crate::record::{Entry, Record, StepKind};
+use crate::state::{Delivery, Letter, State, sent_afresh};
 
 /// Records of one commit.
 #[derive(Clone, Debug)]
@@ -144,7 +145,9 @@ impl History {
         }
         self.runs += 1;
         let team = Some(ContentHash::of(b"team"));
-        Record::RunStarted { run: self.runs, team, guard: LoopGuard::default() }
+        let cut_off = self.state.cut_off_run().map(crate::state::Run::counts_since);
+        let since = cut_off.filter(|_| self.roll(2) == 0);
+        Record::RunStarted { run: self.runs, team, guard: LoopGuard::default(), since }
     }
 
     fn message(&mut self) -> AgentMessage {
@@ -247,7 +250,7 @@ impl History {
             _ => {
                 let accepted = self.accept(Some(key));
                 let output = accepted.message().map(|id: MessageId| id.to_string().into());
-                let kind = StepKind::Send;
+                let kind = [StepKind::Send, StepKind::Broadcast][usize::from(n.is_multiple_of(2))];
                 vec![Record::StepTaken { agent, key, kind, name, input, output }, accepted]
             }
         }
@@ -264,13 +267,16 @@ impl History {
                 Record::ToolDecided { agent, key, call, input, decision }
             }
             (_, None) => Record::ToolStarted { agent, key, idempotent: self.roll(2) == 0 },
+            _ if self.roll(3) == 0 => Record::ToolReset { agent, key, reason: "no".into() },
             _ => Record::ToolFinished { agent, key, output: self.text().into() },
         }
     }
 
     fn letter(&mut self) -> Vec<Record> {
-        let letters: Vec<AgentMessage> =
-            self.state.letters().map(|it| it.letter.message.clone()).collect();
+        if let Some(decided) = self.decided() {
+            return vec![decided];
+        }
+        let letters: Vec<Letter> = self.state.letters().cloned().collect();
         let index = self.roll(letters.len() as u64);
         let Some(it) = letters.get(usize::try_from(index).unwrap_or(0)) else {
             let at = Timestamp::from_millis(self.now);
@@ -279,11 +285,26 @@ impl History {
                 letter: DeadLetter::new(self.message(), refused, at),
             }];
         };
-        let (agent, message) = (it.to(), it.id());
-        vec![match self.roll(2) {
-            0 => Record::LetterDropped { agent, message },
-            _ => Record::SentAgain { agent, message },
-        }]
+        let (agent, message) = (it.letter.message.to(), it.letter.message.id());
+        let letter = Some(it.seq).filter(|_| self.roll(2) == 0);
+        match self.roll(3) {
+            0 => vec![Record::LetterDropped { agent, message, letter, sent_as: None }],
+            1 => sent_afresh(message, letter, self.message()),
+            _ => vec![Record::SentAgain { agent, message, letter }],
+        }
+    }
+
+    /// What a person says about a tool call of a dead letter.
+    fn decided(&mut self) -> Option<Record> {
+        let is_given_up = |key: StepKey| self.state.delivery(key.delivery).is_none();
+        let key =
+            self.state.unfinished_tools().map(|(key, _)| key).find(|key| is_given_up(*key))?;
+        let (output, reason) = (self.text().into(), "a person looked".to_owned());
+        let decided = match self.roll(2) {
+            0 => self.state.tool_finished(key, output),
+            _ => self.state.tool_reset(key, reason),
+        };
+        decided.ok()
     }
 
     fn question(&mut self) -> Vec<Record> {

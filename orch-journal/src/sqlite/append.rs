@@ -67,7 +67,7 @@ impl Transaction<'_> {
     ) -> Result<Vec<Result<Seq, Illegal>>, Broken> {
         let mut answers = Vec::with_capacity(sets.len());
         for (index, (set, refused)) in sets.iter().zip(refused).enumerate() {
-            let refused = refused.clone().or_else(|| self.duplicate_in(set));
+            let refused = refused.clone().or_else(|| self.expected_refusal(set));
             if let Some(illegal) = refused {
                 answers.push(Err(illegal));
                 continue;
@@ -77,19 +77,13 @@ impl Transaction<'_> {
         Ok(answers)
     }
 
-    /// Sending twice is no mistake, so it is told before anything of a set is applied. A set of one
-    /// record tells by itself.
-    fn duplicate_in(&self, set: &Prepared) -> Option<Illegal> {
+    /// What is no mistake is told before anything of a set is applied. A set of one record tells by
+    /// itself.
+    fn expected_refusal(&self, set: &Prepared) -> Option<Illegal> {
         if set.items.len() < 2 {
             return None;
         }
-        let mut ids = Vec::new();
-        set.records().find_map(|record| {
-            let Record::Accepted { message, .. } = record else { return None };
-            let known = self.state.knows(message.id()) || ids.contains(&message.id());
-            ids.push(message.id());
-            known.then_some(Illegal::Duplicate(message.id()))
-        })
+        self.state.expected_refusal(set.records())
     }
 
     fn append_set(&mut self, index: usize, set: &Prepared) -> Result<Result<Seq, Illegal>, Broken> {

@@ -1,6 +1,8 @@
 //! From the derived tables to the state that they were written from.
 
-use orch_core::{AgentId, AgentMessage, ChainId, DeliveryState, MessageId, Origin, Timestamp};
+use orch_core::{
+    AgentId, AgentMessage, ChainId, DeliveryState, MessageId, Origin, StepKey, Timestamp,
+};
 use rusqlite::{Connection, OptionalExtension};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -8,7 +10,7 @@ use uuid::Uuid;
 
 use super::event::{self, RowHash};
 use super::rows::{DigestSum, LiveKind, Row, Written};
-use crate::record::{Entry, Record, Seq, StepKey};
+use crate::record::{Entry, Record, Seq};
 use crate::state::{Agent, Conversation, Delivery, Key, Letter, Run, State, Step, ToolProgress};
 use crate::store::StoreError;
 
@@ -111,8 +113,10 @@ impl Loader<'_> {
             {
                 Ok(message.with_origin(Origin { run, round }))
             }
-            Record::Accepted { message, .. } => Ok(message),
-            Record::DeadLettered { letter } => Ok(letter.message),
+            Record::Accepted { message, .. } if place == seq => Ok(message),
+            // It was sent again.
+            Record::Accepted { message, .. } => Ok(message.without_deadline()),
+            Record::DeadLettered { letter } => Ok(letter.message.without_deadline()),
             _ => Err(StoreError::damaged(seq, "it has no message, but the mailbox says so")),
         }
     }

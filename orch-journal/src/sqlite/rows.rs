@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use orch_core::{DeliveryState, IdMap, MessageId, Usage};
+use orch_core::{DeliveryState, IdMap, MessageId, StepKey, Usage};
 use rusqlite::{CachedStatement, Connection, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json as object};
@@ -197,7 +197,7 @@ impl Row {
         }
     }
 
-    fn step(event: Seq, key: &crate::record::StepKey, step: &Step) -> Self {
+    fn step(event: Seq, key: &StepKey, step: &Step) -> Self {
         let tool = step.tool.as_ref();
         Self::Step {
             event: number(event),

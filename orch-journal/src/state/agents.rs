@@ -17,12 +17,16 @@ impl State {
         run: u64,
         team: Option<ContentHash>,
         guard: LoopGuard,
+        since: Option<u64>,
     ) -> Result<(), Illegal> {
         if self.open_run.is_some() {
             return Err(Illegal::RunStart(run, "another one is open"));
         }
         if self.runs.last_key_value().is_some_and(|(last, _)| run <= *last) {
             return Err(Illegal::RunStart(run, "the numbers of runs ascend"));
+        }
+        if since.is_some_and(|since| self.cut_off_run().map(Run::counts_since) != Some(since)) {
+            return Err(Illegal::RunStart(run, "the run before was not cut off"));
         }
         let begun = Run {
             run,
@@ -33,6 +37,7 @@ impl State {
             ended: None,
             reason: None,
             iterations: 0,
+            since,
             usage: Usage::default(),
         };
         self.runs.insert(run, begun);

@@ -105,22 +105,24 @@ impl State {
         let now = if delivery.is_running() { at } else { at.max(delivery.ready_at()) };
         let start = DeliveryEvent::Start { now, deadline: Timestamp::NEVER };
         delivery.state = delivery.state.clone().apply(start)?;
-        let is_another = delivery.run != run || run == 0;
+        let (former, seq) = (delivery.run, delivery.seq);
         (delivery.run, delivery.round) = (run, round);
-        let seq = delivery.seq;
         self.touch(Key::Delivery(seq, message));
-        self.count(agent, run, round, is_another);
+        self.count(agent, run, round, former);
         Ok(())
     }
 
-    /// What the guards count. A retry is not another message.
-    fn count(&mut self, agent: AgentId, run: u64, round: u64, is_another: bool) {
+    /// What the guards count. A retry is not another message: one that was handed out in this run, or in
+    /// one that it goes on with.
+    fn count(&mut self, agent: AgentId, run: u64, round: u64, former: u64) {
+        let since = self.runs.get(&run).map_or(run, super::Run::counts_since);
         let counts = self.counts.entry(agent).or_default();
-        if counts.run != run {
-            (counts.run, counts.last_round, counts.messages) = (run, 0, 0);
+        if !(since..=run).contains(&counts.run) {
+            (counts.last_round, counts.messages) = (0, 0);
         }
+        counts.run = run;
         counts.last_round = counts.last_round.max(round);
-        counts.messages += u64::from(is_another);
+        counts.messages += u64::from(former < since || run == 0);
         self.touch(Key::Counts(agent));
         if let Some(it) = self.runs.get_mut(&run)
             && it.iterations < round
@@ -180,8 +182,12 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn drop_letter(&mut self, message: MessageId) -> Result<(), Illegal> {
-        let letter = self.take_letter(message)?;
+    pub(super) fn drop_letter(
+        &mut self,
+        message: MessageId,
+        letter: Option<Seq>,
+    ) -> Result<(), Illegal> {
+        let letter = self.take_letter(message, letter)?;
         if let Some(accepted) = letter.accepted {
             self.forget_steps(accepted, message);
         }
@@ -193,17 +199,19 @@ impl State {
         seq: Seq,
         at: Timestamp,
         message: MessageId,
+        letter: Option<Seq>,
     ) -> Result<(), Illegal> {
         if self.deliveries.contains_key(&message) {
             return Err(Illegal::Duplicate(message));
         }
-        let letter = self.take_letter(message)?;
+        let letter = self.take_letter(message, letter)?;
         let dead = DeliveryState::DeadLettered { attempts: 0 };
         let state = dead.apply(DeliveryEvent::Requeue { ready_at: at })?;
         self.enter(Delivery {
             seq: letter.accepted.unwrap_or(letter.seq),
             place: seq,
-            message: letter.letter.message,
+            // It may have come already, and the person who sends it again wants it handled.
+            message: letter.letter.message.without_deadline(),
             state,
             errors: Vec::new(),
             run: 0,
@@ -212,9 +220,16 @@ impl State {
         Ok(())
     }
 
-    fn take_letter(&mut self, message: MessageId) -> Result<Letter, Illegal> {
+    /// Takes a letter of a message: the one that this event made, or else the oldest.
+    fn take_letter(&mut self, message: MessageId, made: Option<Seq>) -> Result<Letter, Illegal> {
         let unknown = Illegal::UnknownLetter(message);
-        let Some(seq) = oldest(&self.letters, message) else { return Err(unknown) };
+        let is_of_it =
+            |seq: &Seq| self.letters.get(seq).is_some_and(|it| it.letter.message.id() == message);
+        let seq = match made {
+            Some(seq) => Some(seq).filter(is_of_it),
+            None => oldest(&self.letters, message),
+        };
+        let Some(seq) = seq else { return Err(unknown) };
         self.touch(Key::Letter(seq));
         self.letters.remove(&seq).ok_or(unknown)
     }

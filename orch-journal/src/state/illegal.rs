@@ -1,8 +1,8 @@
 //! Why a record cannot have happened.
 
-use orch_core::{AgentId, IllegalTransition, MessageId};
+use orch_core::{AgentId, IllegalTransition, MessageId, StepKey};
 
-use crate::record::{Seq, StepKey};
+use crate::record::Seq;
 
 /// A record that does not fit what was recorded before. Nothing of it, and nothing of the set that it
 /// came in, was written.

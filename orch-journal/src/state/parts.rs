@@ -28,8 +28,20 @@ pub struct Run {
     pub reason: Option<StopReason>,
     /// The highest round that was handed out.
     pub iterations: u64,
+    /// The first of the cut-off runs whose counts this one goes on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
     /// What was used in it, and after it until the next began.
     pub usage: Usage,
+}
+
+impl Run {
+    /// The first run whose messages and rounds count as this one's: it itself, unless it goes on where
+    /// others were cut off.
+    #[must_use]
+    pub fn counts_since(&self) -> u64 {
+        self.since.unwrap_or(self.run)
+    }
 }
 
 /// A registered agent.

@@ -1,11 +1,11 @@
 //! The steps of a delivery, tool calls among them.
 
-use orch_core::{Content, Decision, ToolCall};
+use orch_core::{Content, Decision, MessageId, StepKey, ToolCall};
 
 use super::parts::{Step, ToolProgress};
 use super::{Illegal, Key, State};
 use crate::hash::ContentHash;
-use crate::record::{Seq, StepKey};
+use crate::record::Seq;
 
 impl State {
     pub(super) fn take_step(&mut self, key: StepKey, step: Step) -> Result<(), Illegal> {
@@ -24,7 +24,7 @@ impl State {
         key: StepKey,
         output: &Content,
     ) -> Result<(), Illegal> {
-        let delivery = self.live(key)?;
+        let delivery = self.place_of_steps(key.delivery)?;
         let step = self.steps.get_mut(&key).ok_or(Illegal::UnknownStep(key))?;
         if step.output.is_some() {
             return Err(Illegal::WrongStep(key, "was answered before"));
@@ -51,8 +51,8 @@ impl State {
                 step.tool = Some(progress);
                 self.steps.insert(key, step);
             }
-            Some(step) if is_asked(step) && step.input == input => step.tool = Some(progress),
-            Some(step) if is_asked(step) => {
+            Some(step) if is_open(step) && step.input == input => step.tool = Some(progress),
+            Some(step) if is_open(step) => {
                 return Err(Illegal::WrongStep(key, "is another call than the one decided before"));
             }
             Some(_) => return Err(Illegal::KnownStep(key)),
@@ -91,20 +91,40 @@ impl State {
         self.answer_step(seq, key, output)
     }
 
+    /// The call had no effect; it may be started again. For a dead letter, too: a person says so.
+    pub(super) fn reset_tool(&mut self, key: StepKey) -> Result<(), Illegal> {
+        let delivery = self.place_of_steps(key.delivery)?;
+        let step = self.steps.get_mut(&key).ok_or(Illegal::UnknownStep(key))?;
+        if !step.is_unfinished_tool() {
+            return Err(Illegal::WrongStep(key, "is no tool call that began and did not end"));
+        }
+        if let Some(tool) = &mut step.tool {
+            tool.started = None;
+        }
+        self.touch(Key::Step(delivery, key));
+        Ok(())
+    }
+
     /// The acceptance of a step's delivery, which must be handled right now.
-    fn running(&self, key: StepKey) -> Result<Seq, Illegal> {
+    pub(super) fn running(&self, key: StepKey) -> Result<Seq, Illegal> {
         let delivery = self.deliveries.get(&key.delivery);
         let delivery = delivery.ok_or(Illegal::UnknownDelivery(key.delivery))?;
         let answer = delivery.is_running().then_some(delivery.seq);
         answer.ok_or(Illegal::WrongStep(key, "belongs to a delivery that is not handled now"))
     }
 
-    fn live(&self, key: StepKey) -> Result<Seq, Illegal> {
-        let delivery = self.deliveries.get(&key.delivery);
-        delivery.map(|it| it.seq).ok_or(Illegal::UnknownDelivery(key.delivery))
+    /// The event that a delivery's steps lie under. A dead letter keeps its steps, so that a person can
+    /// decide about them.
+    pub(super) fn place_of_steps(&self, delivery: MessageId) -> Result<Seq, Illegal> {
+        let live = self.deliveries.get(&delivery).map(|it| it.seq);
+        let given_up = || {
+            let of = |it: &&super::Letter| it.letter.message.id() == delivery;
+            self.letters.values().rev().filter(of).find_map(|it| it.accepted)
+        };
+        live.or_else(given_up).ok_or(Illegal::UnknownDelivery(delivery))
     }
 
-    pub(super) fn forget_steps(&mut self, accepted: Seq, delivery: orch_core::MessageId) {
+    pub(super) fn forget_steps(&mut self, accepted: Seq, delivery: MessageId) {
         let keys: Vec<StepKey> = self.steps(delivery).map(|(key, _)| key).collect();
         for key in keys {
             self.steps.remove(&key);
@@ -113,7 +133,8 @@ impl State {
     }
 }
 
-fn is_asked(step: &Step) -> bool {
+/// Whether it may be decided anew: a person was asked, or a rate denied it for a time.
+fn is_open(step: &Step) -> bool {
     let decision = step.tool.as_ref().map(|tool| &tool.decision);
-    matches!(decision, Some(Decision::Ask { .. }))
+    matches!(decision, Some(Decision::Ask { .. } | Decision::Deny { possible_at: Some(_), .. }))
 }

@@ -51,7 +51,7 @@ fn what_was_put_back_or_failed_stands_at_the_head_and_what_is_sent_again_at_the_
     let letter = DeadLetter::new(message, DeadLetterReason::FinalFailure, now());
     told.say(Record::DeadLettered { letter }).unwrap();
     assert_eq!(told.mailbox(), [critical, a, c, d]);
-    told.say(Record::SentAgain { agent: to, message: b }).unwrap();
+    told.say(Record::SentAgain { agent: to, message: b, letter: None }).unwrap();
     assert_eq!(told.mailbox(), [critical, a, c, d, b]);
     assert_eq!(told.0.delivery(b).unwrap().attempt(), 1);
     assert_eq!(told.0.letters().count(), 0);
@@ -126,7 +126,7 @@ fn what_guards_count_begins_anew_with_each_run() {
     let (mut told, to) = (Told::default(), AgentId::new());
     let guard = orch_core::LoopGuard::default();
     let [a, b] = [(); 2].map(|()| told.accept(to, MessagePriority::Normal));
-    told.say(Record::RunStarted { run: 1, team: None, guard }).unwrap();
+    told.say(Record::RunStarted { run: 1, team: None, guard, since: None }).unwrap();
     told.start(to, a, 1);
     let (error, retry_at) = ("no".to_owned(), now());
     told.say(Record::RetryScheduled { agent: to, message: a, attempt: 1, error, retry_at })
@@ -136,7 +136,7 @@ fn what_guards_count_begins_anew_with_each_run() {
     assert_eq!((told.0.counts(to).messages, told.0.counts(to).run), (2, 1));
     told.say(Record::Recovered {}).unwrap();
     assert!(told.0.open_run().is_none() && !told.0.is_cut_off());
-    told.say(Record::RunStarted { run: 2, team: None, guard }).unwrap();
+    told.say(Record::RunStarted { run: 2, team: None, guard, since: None }).unwrap();
     told.start(to, a, 3);
     assert_eq!((told.0.counts(to).messages, told.0.counts(to).run), (1, 2));
 }
@@ -151,4 +151,102 @@ fn a_granted_call_counts_for_an_hour() {
         state.grants().count()
     };
     assert_eq!([0, 30, 59, 60, 200].map(&mut grant), [1, 2, 3, 3, 1]);
+}
+
+#[test]
+fn what_guards_count_goes_on_where_a_run_was_cut_off() {
+    let (mut told, to) = (Told::default(), AgentId::new());
+    let guard = orch_core::LoopGuard::default();
+    let [a, b, c] = [(); 3].map(|()| told.accept(to, MessagePriority::Normal));
+    let begin = |told: &mut Told, run, since| {
+        told.say(Record::RunStarted { run, team: None, guard, since })
+    };
+    let not_cut_off = |run| Err(Illegal::RunStart(run, "the run before was not cut off"));
+    assert_eq!(begin(&mut told, 1, Some(1)), not_cut_off(1));
+    begin(&mut told, 1, None).unwrap();
+    told.start(to, a, 1);
+    told.say(Record::Recovered {}).unwrap();
+    assert_eq!(begin(&mut told, 2, Some(2)), not_cut_off(2));
+    begin(&mut told, 2, Some(1)).unwrap();
+    told.start(to, a, 2);
+    told.start(to, b, 1);
+    told.say(Record::Recovered {}).unwrap();
+    // Not handed out in the second run, nor in the third: a run without an attempt breaks no chain.
+    begin(&mut told, 3, Some(1)).unwrap();
+    told.say(Record::Recovered {}).unwrap();
+    begin(&mut told, 4, Some(1)).unwrap();
+    told.start(to, b, 2);
+    told.start(to, c, 1);
+    assert_eq!(told.0.counts(to).messages, 3, "each once, whatever its attempts");
+    let reason = orch_core::StopReason::Completed;
+    told.say(Record::RunEnded { run: 4, reason }).unwrap();
+    assert_eq!(begin(&mut told, 5, Some(1)), not_cut_off(5));
+}
+
+/// Dead letters of one message, made by two events: of a send that was refused twice.
+#[test]
+fn a_letter_is_named_by_the_event_that_made_it() {
+    let (mut told, to) = (Told::default(), AgentId::new());
+    let message = AgentMessage::new(AgentId::OUTSIDE, to, "go").with_deadline(now());
+    let id = message.id();
+    let made = [1, 2].map(|millis| {
+        let at = Timestamp::from_millis(millis);
+        let letter = DeadLetter::new(message.clone(), DeadLetterReason::Expired, at);
+        told.say(Record::DeadLettered { letter }).unwrap();
+        told.0.last()
+    });
+    let drop_one = |letter| Record::LetterDropped { agent: to, message: id, letter, sent_as: None };
+    let unknown = orch_journal::Seq(99);
+    assert_eq!(told.say(drop_one(Some(unknown))), Err(Illegal::UnknownLetter(id)));
+    let second = told.0.letters().nth(1).unwrap().clone();
+    let again = second.sent_again().remove(0);
+    told.say(again).unwrap();
+    let left: Vec<_> = told.0.letters().map(|it| it.seq).collect();
+    assert_eq!(left, [made[0]]);
+    let delivery = told.0.delivery(id).unwrap();
+    assert_eq!((delivery.seq, delivery.message.deadline()), (made[1], None));
+    told.say(drop_one(None)).unwrap();
+    assert_eq!(told.0.letters().count(), 0);
+}
+
+#[test]
+fn a_person_decides_about_the_steps_of_a_dead_letter() {
+    let (mut told, agent) = (Told::default(), AgentId::new());
+    let message = told.accept(agent, MessagePriority::Normal);
+    told.start(agent, message, 1);
+    let keys = [1, 2].map(|n| StepKey { delivery: message, n });
+    let call = ToolCall::new("fs", orch_core::Access::Write);
+    let input = ContentHash::of_call(&call);
+    for key in keys {
+        let (call, decision) = (call.clone(), Decision::Allow);
+        told.say(Record::ToolDecided { agent, key, call, input, decision }).unwrap();
+        told.say(Record::ToolStarted { agent, key, idempotent: false }).unwrap();
+    }
+    let letter = {
+        let reason = DeadLetterReason::ToolUnfinished { step: 1, tool: "fs".into() };
+        let message = told.0.delivery(message).unwrap().message.clone();
+        DeadLetter::new(message, reason, now())
+    };
+    told.say(Record::DeadLettered { letter }).unwrap();
+    let finished = told.0.tool_finished(keys[0], "done".into()).unwrap();
+    told.say(finished.clone()).unwrap();
+    assert!(told.say(finished).is_err(), "once");
+    let reset = told.0.tool_reset(keys[1], "nothing happened".into()).unwrap();
+    told.say(reset.clone()).unwrap();
+    assert!(told.say(reset).is_err(), "once");
+    assert_eq!(told.0.unfinished_tools().count(), 0);
+    let letter = told.0.letters().next().unwrap().clone();
+    let mut afresh = told.0.clone();
+    told.say(letter.sent_again().remove(0)).unwrap();
+    told.start(agent, message, 1);
+    let outputs: Vec<_> = told.0.steps(message).map(|(_, step)| step.output.clone()).collect();
+    assert_eq!(outputs, [Some("done".into()), None]);
+    told.say(Record::ToolStarted { agent, key: keys[1], idempotent: false }).unwrap();
+    let (copy, set) = letter.sent_afresh();
+    for record in set {
+        let (seq, at) = (afresh.last().next(), now());
+        afresh.apply(&Entry { seq, at, record }).unwrap();
+    }
+    assert_eq!((afresh.steps(message).count(), afresh.steps(copy).count()), (0, 0));
+    assert!(afresh.delivery(message).is_none() && afresh.delivery(copy).is_some());
 }

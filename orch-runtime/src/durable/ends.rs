@@ -11,6 +11,7 @@ use crate::host::AttemptHost;
 use crate::router::{REFUSALS_MAX, refused, routed};
 use crate::run::Run;
 use crate::scheduler::HandOut;
+use crate::turn::whatever_observers_do;
 use crate::verdict::Verdict;
 
 /// An attempt that ends.
@@ -25,28 +26,51 @@ pub(crate) struct End<'a> {
     pub(crate) handling: Duration,
 }
 
+/// Whether an attempt begins.
+#[derive(Debug)]
+pub(crate) enum Begin {
+    Recorded,
+    /// It could not be recorded.
+    NotRecorded,
+    /// The message was handled, or given up: that was recorded, and whoever was to see to it is gone.
+    EndedBefore,
+    /// Attempts ended of which nobody here knows: the next one would be this.
+    FailedBefore {
+        next: u32,
+    },
+}
+
 /// What is accepted in the set that ends an attempt.
 #[derive(Default)]
-struct GoesOn {
-    reserved: Vec<Reserved>,
-    letters: Vec<DeadLetter>,
+pub(super) struct GoesOn {
+    pub(super) reserved: Vec<Reserved>,
+    pub(super) letters: Vec<DeadLetter>,
 }
 
 impl Durable {
     /// Records that an attempt begins, before its handler sees the message: one that kills the process
-    /// is counted. False if it must not begin.
-    pub(crate) async fn begin(&self, run: &Run, host: &AttemptHost, out: &HandOut<'_>) -> bool {
+    /// is counted.
+    pub(crate) async fn begin(&self, run: &Run, host: &AttemptHost, out: &HandOut<'_>) -> Begin {
         let agent = host.agent().entry.id;
         let message = out.delivery.id();
         let (attempt, round) = (out.attempt, out.round);
         let started = Record::AttemptStarted { agent, message, attempt, round };
-        match self.write(vec![started], &run.cut).await {
-            Ok(_) => true,
-            Err(Unwritten::Illegal(illegal)) => {
-                self.stop_run(&format!("attempt {attempt} at {message} cannot begin: {illegal}"));
-                false
+        let illegal = match self.write(vec![started], &run.cut).await {
+            Ok(_) => return Begin::Recorded,
+            Err(Unwritten::Illegal(illegal)) => illegal,
+            Err(_) => return Begin::NotRecorded,
+        };
+        // A panic, or the end of a tokio runtime, came between the record and what follows from it.
+        tracing::error!(target: "orch", %illegal, "the journal knows more of a message");
+        match illegal {
+            Illegal::UnknownDelivery(_) => Begin::EndedBefore,
+            Illegal::WrongAttempt { expected, .. } if expected > attempt => {
+                Begin::FailedBefore { next: expected }
             }
-            Err(_) => false,
+            illegal => {
+                self.stop_run(&format!("attempt {attempt} at {message} cannot begin: {illegal}"));
+                Begin::NotRecorded
+            }
         }
     }
 
@@ -71,8 +95,8 @@ impl Durable {
                 Err(Unwritten::Illegal(Illegal::Duplicate(known))) if goes_on.has(known) => {
                     goes_on.reserved.retain(|it| it.message().id() != known);
                 }
-                // Whoever asked has gone meanwhile.
-                Err(Unwritten::Illegal(_)) if !answer.is_empty() => answer.clear(),
+                // Whoever asked has gone meanwhile; the question is closed all the same, if it is open.
+                Err(Unwritten::Illegal(_)) if !answer.is_empty() => drop(answer.remove(0)),
                 Err(error) => {
                     if let Unwritten::Illegal(illegal) = &error {
                         let message = end.out.delivery.id();
@@ -85,10 +109,15 @@ impl Durable {
         if matches!(end.verdict, Verdict::Ack | Verdict::GiveUp { .. }) {
             self.forget_question(end.out.delivery.id());
         }
+        // It is recorded: whatever observers do, all of it goes on.
         for reserved in goes_on.reserved {
-            reserved.enter();
+            whatever_observers_do(|| {
+                reserved.enter();
+            });
         }
-        goes_on.letters.into_iter().for_each(|letter| end.run.inner.keep_letter(letter));
+        for letter in goes_on.letters {
+            whatever_observers_do(|| end.run.inner.keep_letter(letter));
+        }
         true
     }
 
@@ -123,13 +152,13 @@ impl Durable {
 }
 
 impl GoesOn {
-    fn records(&self) -> impl Iterator<Item = Record> {
+    pub(super) fn records(&self) -> impl Iterator<Item = Record> {
         let accepted = self.reserved.iter().map(|it| accepted(it.message().clone(), None));
         let letters = self.letters.iter().cloned();
         accepted.chain(letters.map(|letter| Record::DeadLettered { letter }))
     }
 
-    fn has(&self, message: MessageId) -> bool {
+    pub(super) fn has(&self, message: MessageId) -> bool {
         self.reserved.iter().any(|it| it.message().id() == message)
     }
 }

@@ -8,21 +8,21 @@ use std::time::Duration;
 
 use orch_bus::{AskError, Commit, CommitFuture, QuestionFailure, Refusal};
 use orch_connect::HostError;
-use orch_core::{AgentConfig, AgentId, AgentMessage, Content, Decision, MessageId, ToolCall};
-use orch_journal::{ContentHash, Illegal, Record, StepKey, StepKind, StepMismatch};
+use orch_core::{AgentConfig, AgentId, AgentMessage, Content, DeadLetterReason, MessageId};
+use orch_journal::{ContentHash, Illegal, Record, StepKind, StepMismatch};
 
 use super::replay::{Taken, Taking};
 use super::{Durable, Unwritten, accepted};
-use crate::host::{AttemptHost, not_accepted};
-use crate::{family, permission};
+use crate::family;
+use crate::host::{AttemptHost, not_accepted, not_retired};
 
-/// What went wrong with the steps of an attempt. Whatever its handler makes of that, the attempt fails.
-pub(crate) type Mismatch = Arc<OnceLock<StepMismatch>>;
+/// What a person has to decide about the steps of an attempt. Whatever its handler makes of that, the
+/// attempt fails for good.
+pub(crate) type Stuck = Arc<OnceLock<DeadLetterReason>>;
 
 impl AttemptHost {
-    fn taking(&self, kind: StepKind, name: String, input: &[u8]) -> Taking {
-        let key = StepKey { delivery: self.message(), n: self.next_step() };
-        Taking { key, kind, name, input: ContentHash::of(input) }
+    pub(super) fn taking(&self, kind: StepKind, name: String, input: &[u8]) -> Taking {
+        Taking { key: self.next_step_key(), kind, name, input: ContentHash::of(input) }
     }
 
     /// Sends a message as a step.
@@ -86,10 +86,11 @@ impl AttemptHost {
             Record::Asked { agent: self.id(), question: id, to },
         ];
         let inner = self.run.inner.clone();
-        let journal = durable.clone();
+        let (journal, cut) = (durable.clone(), self.run.cut.clone());
+        let (asked, stuck) = (taking.clone(), self.stuck());
         let commit = self.commit(durable, taking, set, move |_| async move {
             // In one look: it may be answered between two.
-            match journal.became_of(key, id).await {
+            match journal.became_of(key, id, &cut).await {
                 Ok((Some(answer), _)) => {
                     inner.bus.answer(id, answer);
                 }
@@ -102,7 +103,42 @@ impl AttemptHost {
             }
         });
         let bus = self.run.inner.bus.clone();
-        async move { bus.ask_with(question, wait, commit).await }
+        let (durable, cut) = (durable.clone(), self.run.cut.clone());
+        async move {
+            match bus.ask_with(question, wait, commit).await {
+                Ok(answer) => Ok(answer),
+                Err(AskError::TimedOut(wait)) => Err(AskError::TimedOut(wait)),
+                // It may have been answered before, by one who cannot be asked any more.
+                Err(error) => match durable.taken(&asked, &cut).await {
+                    Ok(Taken::Before(Some(answer))) => Ok(answer),
+                    Ok(Taken::Other(other)) => {
+                        let _ = stuck.set(mismatched(&asked, &other));
+                        Err(error)
+                    }
+                    Ok(Taken::Never) => {
+                        durable.forget_question(id);
+                        Err(error)
+                    }
+                    Ok(Taken::Before(None)) | Err(_) => Err(error),
+                },
+            }
+        }
+    }
+
+    /// Retires an agent as a step.
+    pub(crate) async fn retire_step(
+        &self,
+        durable: &Arc<Durable>,
+        agent: AgentId,
+    ) -> Result<(), HostError> {
+        let taking = self.taking(StepKind::Retire, agent.to_string(), &[]);
+        if self.output_before(durable, &taking).await?.is_some() {
+            return Ok(());
+        }
+        self.may_retire(agent).map_err(not_retired)?;
+        let step = self.step(&taking, Some(Content::from("retired")));
+        let retiring = durable.retire(&self.run.inner, agent, Some(step));
+        self.waiting(retiring).await.map_err(not_retired)
     }
 
     /// Makes an agent as a step.
@@ -118,49 +154,17 @@ impl AttemptHost {
         }
         let agent = AgentId::new();
         let step = self.step(&taking, Some(agent.to_string().into()));
+        let (run, journal) = (self.run.clone(), durable.clone());
         let parent = self.agent().entry.clone();
-        let made = family::spawn_durably(
-            &self.run.inner,
-            &self.run.options,
-            durable,
-            config,
-            (agent, Some(&parent)),
-            Some(step),
-        );
-        self.waiting(made).await.map_err(crate::host::not_spawned)
-    }
-
-    /// Decides on a tool call as a step: one that was decided before is not judged, asked about or
-    /// counted again.
-    pub(crate) async fn tool_step(&self, durable: &Arc<Durable>, call: &ToolCall) -> Decision {
-        let input = ContentHash::of_call(call);
-        let taking = Taking { input, ..self.taking(StepKind::Tool, call.tool.clone(), &[]) };
-        match self.waiting(durable.decided(&taking)).await {
-            Ok(Ok(Some(decision))) => return decision,
-            Ok(Ok(None)) => {}
-            Ok(Err(other)) => {
-                let reason = other.to_string();
-                let _ = self.mismatch().set(other);
-                return Decision::deny(reason);
-            }
-            Err(error) => return Decision::deny(error.to_string()),
-        }
-        let decision = permission::decide_now(self, call).await;
-        let decided = Record::ToolDecided {
-            agent: self.id(),
-            key: taking.key,
-            call: call.clone(),
-            input,
-            decision: decision.clone(),
+        let making = async move {
+            let (inner, options, new) = (&run.inner, &run.options, (agent, Some(&parent)));
+            family::spawn_durably(inner, options, &journal, config, new, Some(step)).await
         };
-        // Journal-before-effect: a call is allowed once that is recorded.
-        match self.waiting(durable.write(vec![decided], &self.run.cut)).await {
-            Ok(_) => decision,
-            Err(error) => Decision::deny(format!("the decision could not be recorded: {error}")),
-        }
+        let made = self.waiting(durable.to_its_end(making)).await;
+        made.unwrap_or_else(|| Err(family::unmade())).map_err(crate::host::not_spawned)
     }
 
-    fn step(&self, taking: &Taking, output: Option<Content>) -> Record {
+    pub(super) fn step(&self, taking: &Taking, output: Option<Content>) -> Record {
         let Taking { key, kind, name, input } = taking.clone();
         Record::StepTaken { agent: self.id(), key, kind, name, input, output }
     }
@@ -174,20 +178,25 @@ impl AttemptHost {
         set: Vec<Record>,
         before: impl FnOnce(Option<Content>) -> F + Send + 'static,
     ) -> CommitFuture {
-        let (durable, cut, mismatch) = (durable.clone(), self.run.cut.clone(), self.mismatch());
+        let (durable, cut, stuck) = (durable.clone(), self.run.cut.clone(), self.stuck());
         Box::pin(async move {
             match durable.write(set, &cut).await {
                 Ok(_) => return Commit::Committed,
-                Err(Unwritten::Illegal(Illegal::KnownStep(_))) => {}
-                Err(Unwritten::Illegal(Illegal::Duplicate(_))) => return Commit::Known,
+                // A question that was asked before has the same id: which of the two is told first is
+                // the store's to say.
+                Err(Unwritten::Illegal(Illegal::KnownStep(_) | Illegal::Duplicate(_))) => {}
                 Err(error) => {
                     return Commit::NotDurable { reason: error.to_string(), transient: false };
                 }
             }
-            match durable.taken(&taking).await {
+            match durable.taken(&taking, &cut).await {
                 Ok(Taken::Before(output)) => before(output).await,
-                Ok(Taken::Other(other)) => return refused(&mismatch, other),
-                Ok(Taken::Never) => {}
+                Ok(Taken::Other(other)) => {
+                    let reason = other.to_string();
+                    let _ = stuck.set(mismatched(&taking, &other));
+                    return Commit::Refused(Refusal::new(reason));
+                }
+                Ok(Taken::Never) => before(None).await,
                 Err(error) => return Commit::Uncertain(error.to_string()),
             }
             Commit::Known
@@ -204,29 +213,29 @@ impl AttemptHost {
         output.map(|id| id.as_str().parse().map_err(|_| unreadable())).transpose()
     }
 
-    async fn output_before(
+    /// This attempt took another step than an earlier one.
+    pub(super) fn is_stuck(&self, taking: &Taking, other: &StepMismatch) -> HostError {
+        let _ = self.stuck().set(mismatched(taking, other));
+        HostError::NotAllowed { error: other.to_string() }
+    }
+
+    pub(super) async fn output_before(
         &self,
         durable: &Durable,
         taking: &Taking,
     ) -> Result<Option<Content>, HostError> {
-        let mut look = pin!(durable.taken(taking));
+        let mut look = pin!(durable.taken(taking, &self.run.cut));
         match self.waiting(look.as_mut()).await {
             Ok(Taken::Before(output)) => Ok(output),
             Ok(Taken::Never) => Ok(None),
-            Ok(Taken::Other(other)) => {
-                let error = other.to_string();
-                let _ = self.mismatch().set(other);
-                Err(HostError::NotAllowed { error })
-            }
+            Ok(Taken::Other(other)) => Err(self.is_stuck(taking, &other)),
             Err(error) => Err(HostError::NotAllowed { error: error.to_string() }),
         }
     }
 }
 
-fn refused(mismatch: &Mismatch, other: StepMismatch) -> Commit {
-    let reason = other.to_string();
-    let _ = mismatch.set(other);
-    Commit::Refused(Refusal::new(reason))
+fn mismatched(taking: &Taking, other: &StepMismatch) -> DeadLetterReason {
+    DeadLetterReason::StepMismatch { step: taking.key.n, error: other.to_string() }
 }
 
 fn unreadable() -> HostError {

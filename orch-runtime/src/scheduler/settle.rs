@@ -55,7 +55,7 @@ impl Run {
         let Settling { delivery, state: of_delivery, round, verdict, restarts, session } = settling;
         // What goes for good goes before the lock, and what comes back before the agent is free.
         let kept = match verdict {
-            Verdict::Ack | Verdict::GiveUp { .. } => {
+            Verdict::Ack | Verdict::Forget | Verdict::GiveUp { .. } => {
                 delivery.finish();
                 None
             }
@@ -79,6 +79,10 @@ impl Run {
                 } else {
                     AgentFate::GoesOn
                 }
+            }
+            Verdict::Forget => {
+                of_delivery.apply(DeliveryEvent::Ack).expect(legal);
+                AgentFate::GoesOn
             }
             Verdict::PutBack => {
                 of_delivery.apply(DeliveryEvent::PutBack).expect(legal);

@@ -141,7 +141,7 @@ async fn an_attempt_that_takes_another_step_fails_for_good_and_says_both_sides()
     assert!(matches!(orchestrator.start().await.unwrap(), StopReason::AgentError { .. }));
     assert_eq!(log.lines(), ["attempt 1"], "nothing is sent blindly");
     let letter = orchestrator.dead_letters().remove(0);
-    assert_eq!(letter.reason, DeadLetterReason::FinalFailure);
+    assert!(matches!(letter.reason, DeadLetterReason::StepMismatch { step: 1, .. }));
     let error = &letter.attempts[1].error;
     assert!(error.contains("an earlier attempt took the step Send"), "{error}");
 }

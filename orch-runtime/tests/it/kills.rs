@@ -1,4 +1,4 @@
-//! A team that sends, asks, fails and tries again, killed at each commit.
+//! A team that sends, asks, fails, tries again, passes on and loses a member, killed at each commit.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -7,23 +7,28 @@ use std::time::Duration;
 use orch_journal::{Entry, Record};
 use orch_runtime::*;
 
-use crate::disk::{Disk, Kill};
-use crate::support::{LIMIT, config, ms, orchestrator, outside};
+use crate::disk::{Disk, Kill, mortal, process, run_until_killed};
+use crate::support::{LIMIT, config, ms, outside};
 
 const N_SENT: usize = 3;
+/// So long that a retry is due in the future when the next process begins.
+const PAUSE: Duration = ms(20);
 
 /// What is outside of the process, and outlives it.
 #[derive(Debug, Default)]
 struct World {
     disk: Disk,
     sent: Mutex<Vec<AgentMessage>>,
+    /// What is sent to the temp, an agent that is retired.
+    left: Mutex<Vec<AgentMessage>>,
+    temp: Mutex<Option<AgentId>>,
     acknowledged: Mutex<HashSet<MessageId>>,
     /// What handlers were given: message and attempt.
     handled: Mutex<Vec<(MessageId, u32)>>,
 }
 
 /// Sends two messages on for each that it gets.
-fn splitter(world: &Arc<World>) -> impl Connector {
+fn splitter(world: &Arc<World>) -> impl Connector + use<> {
     let world = world.clone();
     function(move |ctx: Context| {
         world.handled.lock().unwrap().push((ctx.message().id(), ctx.attempt()));
@@ -38,7 +43,7 @@ fn splitter(world: &Arc<World>) -> impl Connector {
 }
 
 /// Asks for each; fails the first attempt at some.
-fn worker(world: &Arc<World>) -> impl Connector {
+fn worker(world: &Arc<World>) -> impl Connector + use<> {
     let world = world.clone();
     function(move |ctx: Context| {
         world.handled.lock().unwrap().push((ctx.message().id(), ctx.attempt()));
@@ -53,7 +58,7 @@ fn worker(world: &Arc<World>) -> impl Connector {
     })
 }
 
-fn oracle(world: &Arc<World>) -> impl Connector {
+fn oracle(world: &Arc<World>) -> impl Connector + use<> {
     let world = world.clone();
     function(move |ctx: Context| {
         world.handled.lock().unwrap().push((ctx.message().id(), ctx.attempt()));
@@ -61,23 +66,66 @@ fn oracle(world: &Arc<World>) -> impl Connector {
     })
 }
 
+/// Writes down what goes to the archive, and what was left to the temp.
+fn archive(world: &Arc<World>) -> impl Connector + use<> {
+    let world = world.clone();
+    function(move |ctx: Context| {
+        world.handled.lock().unwrap().push((ctx.message().id(), ctx.attempt()));
+        async {}
+    })
+}
+
+/// What the splitter says, and what was left to an agent that is retired, goes to the archive.
+struct ToArchive(Arc<AgentRegistry>);
+
+impl ToArchive {
+    fn send(&self, from: AgentId, text: String) -> Vec<AgentMessage> {
+        let archive = self.0.find("archive");
+        archive.map(|to| AgentMessage::new(from, to, text)).into_iter().collect()
+    }
+}
+
+impl Router for ToArchive {
+    fn settled(
+        &self,
+        agent: AgentId,
+        message: &AgentMessage,
+        output: Option<&Content>,
+    ) -> Vec<AgentMessage> {
+        match output.map(Content::as_str) {
+            Some("split") => self.send(agent, format!("{} is split", message.content())),
+            _ => Vec::new(),
+        }
+    }
+
+    fn given_up(&self, letter: &DeadLetter) -> Vec<AgentMessage> {
+        self.send(letter.message.to(), format!("{} is left", letter.message.content()))
+    }
+}
+
 /// Lives until it is killed, or has nothing left to do; true for the latter.
-async fn live(journal: Journal, world: &Arc<World>) -> bool {
-    let orchestrator = orchestrator()
-        .with_retry_policy(RetryPolicy::default().with_base(ms(2)))
-        .with_stop_limits(StopLimits::new(ms(0), LIMIT))
-        .with_connector("splitter", splitter(world))
-        .with_connector("worker", worker(world))
-        .with_connector("oracle", oracle(world));
-    let Ok(orchestrator) = orchestrator.with_journal(journal).await else { return false };
-    for name in ["splitter", "worker", "oracle"] {
+async fn live(journal: Journal, world: Arc<World>) -> bool {
+    let with = |it: Orchestrator| {
+        let router = Arc::new(ToArchive(it.registry().clone()));
+        it.with_retry_policy(RetryPolicy::default().with_base(PAUSE))
+            .with_router(router)
+            .with_connector("splitter", splitter(&world))
+            .with_connector("worker", worker(&world))
+            .with_connector("oracle", oracle(&world))
+            .with_connector("archive", archive(&world))
+    };
+    let Some(orchestrator) = mortal(journal, with).await else { return false };
+    for name in ["splitter", "worker", "oracle", "archive"] {
         // Each attempt that a kill cuts off counts.
         if orchestrator.spawn(config(name, name).with_max_retries(99)).await.is_err() {
             return false;
         }
     }
+    if retire_temp(&orchestrator, &world).await.is_none() {
+        return false;
+    }
     let splitter = orchestrator.registry().find("splitter").expect("it was spawned");
-    for message in messages(world, splitter) {
+    for message in messages(&world.sent, splitter, "m") {
         let id = message.id();
         // Whether or not it was acknowledged before: to send the same id again is safe.
         match orchestrator.send(message).await {
@@ -86,39 +134,56 @@ async fn live(journal: Journal, world: &Arc<World>) -> bool {
         };
         world.acknowledged.lock().unwrap().insert(id);
     }
-    let ended = tokio::time::timeout(Duration::from_secs(60), orchestrator.start()).await;
-    match ended.expect("a run ends") {
-        Ok(StopReason::Completed) => true,
-        Ok(StopReason::JournalFailed { .. }) | Err(StartError::Journal(_)) => false,
+    match run_until_killed(&orchestrator).await {
+        Some(StopReason::Completed) => true,
+        None => false,
         other => panic!("{other:?}"),
     }
 }
 
-fn messages(world: &World, to: AgentId) -> Vec<AgentMessage> {
-    let mut sent = world.sent.lock().unwrap();
-    if sent.first().is_none_or(|first| first.to() != to) {
-        assert!(world.acknowledged.lock().unwrap().is_empty(), "an agent keeps its id");
-        *sent = (0..N_SENT).map(|n| outside(to, &format!("m{n}"))).collect();
+/// Makes an agent, sends it something, and retires it; `None` if that was not to be.
+async fn retire_temp(orchestrator: &Orchestrator, world: &World) -> Option<()> {
+    let known = *world.temp.lock().unwrap();
+    let temp = match known {
+        Some(temp) => temp,
+        None => {
+            // A former process may have been killed before it heard that there is one.
+            let temp = config("temp", "archive");
+            let temp = orchestrator.spawn(temp).await.ok()?;
+            *world.temp.lock().unwrap() = Some(temp);
+            temp
+        }
+    };
+    // Or it was retired by a former process.
+    if orchestrator.registry().get(temp).await.is_some() {
+        for message in messages(&world.left, temp, "t") {
+            orchestrator.send(message).await.ok()?;
+        }
+        orchestrator.retire(temp).await.ok()?;
     }
-    sent.clone()
+    Some(())
 }
 
-/// A process, from its start to its death.
-fn process(world: &Arc<World>, kill: Option<(usize, Kill)>) -> (bool, usize) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (journal, n_commits) = world.disk.open(kill);
-    let ended = runtime.block_on(live(journal, world));
-    drop(runtime);
-    let n_commits = *n_commits.lock().unwrap();
-    (ended, n_commits)
+/// The same messages in each process.
+fn messages(sent: &Mutex<Vec<AgentMessage>>, to: AgentId, name: &str) -> Vec<AgentMessage> {
+    let mut sent = sent.lock().unwrap();
+    if sent.first().is_none_or(|first| first.to() != to) {
+        *sent = (0..N_SENT).map(|n| outside(to, &format!("{name}{n}"))).collect();
+    }
+    sent.clone()
 }
 
 /// What is wrong, in the end.
 fn complaints(world: &World) -> Vec<String> {
     let mut wrong = Vec::new();
     let (state, events) = (world.disk.state(), world.disk.events());
-    if state.n_deliveries() > 0 || state.letters().next().is_some() {
-        wrong.push("something is left, or given up".to_owned());
+    if state.n_deliveries() > 0 {
+        wrong.push("something is left".to_owned());
+    }
+    let mut given_up: Vec<_> = state.letters().map(|it| it.letter.message.content()).collect();
+    given_up.sort_unstable();
+    if given_up != ["t0", "t1", "t2"] {
+        wrong.push(format!("{given_up:?} are given up"));
     }
     let settled = events.iter().filter_map(|it| match &it.record {
         Record::Settled { message, .. } => Some(*message),
@@ -143,7 +208,15 @@ fn complaints(world: &World) -> Vec<String> {
             }
         }
     }
+    for n in 0..N_SENT {
+        for text in [format!("m{n} is split"), format!("t{n} is left")] {
+            if accepted(&text) != 1 {
+                wrong.push(format!("{text} was said {} times", accepted(&text)));
+            }
+        }
+    }
     wrong.extend(unrecorded(world, &events));
+    wrong.extend(too_early(&events));
     wrong.extend(out_of_order(&events));
     wrong
 }
@@ -161,6 +234,27 @@ fn unrecorded(world: &World, events: &[Entry]) -> Vec<String> {
     }
     let more = n_more.into_iter().filter(|(_, n)| *n > 0);
     more.map(|(attempt, _)| format!("{attempt:?} was handled and not recorded")).collect()
+}
+
+/// Attempts that began before they were due, whoever had said so.
+fn too_early(events: &[Entry]) -> Vec<String> {
+    let (mut due, mut wrong) = (BTreeMap::new(), Vec::new());
+    for event in events {
+        match &event.record {
+            Record::RetryScheduled { message, retry_at, .. } => {
+                due.insert(*message, *retry_at);
+            }
+            Record::AttemptStarted { message, .. } => {
+                // Two clocks that are cut to a millisecond each.
+                let at = event.at.after(ms(2));
+                if due.remove(message).is_some_and(|due| at < due) {
+                    wrong.push(format!("{message} was tried again too early"));
+                }
+            }
+            _ => {}
+        }
+    }
+    wrong
 }
 
 /// Messages of one lane whose first attempts are not in the order of acceptance.
@@ -185,17 +279,17 @@ fn out_of_order(events: &[Entry]) -> Vec<String> {
     wrong
 }
 
-fn killed_at(at: usize, kill: Kill) -> Arc<World> {
-    let world = Arc::new(World::default());
-    process(&world, Some((at, kill)));
-    let (ended, _) = process(&world, None);
+fn killed_at(disk: Disk, at: usize, kill: Kill) -> Arc<World> {
+    let world = Arc::new(World { disk, ..World::default() });
+    process(&world.disk, Some((at, kill)), |journal| live(journal, world.clone()));
+    let (ended, _) = process(&world.disk, None, |journal| live(journal, world.clone()));
     assert!(ended, "killed at {at}, {kill:?}: the second process comes to an end");
     world
 }
 
 fn n_commits() -> usize {
     let world = Arc::new(World::default());
-    let (ended, n_commits) = process(&world, None);
+    let (ended, n_commits) = process(&world.disk, None, |journal| live(journal, world.clone()));
     assert!(ended);
     assert_eq!(complaints(&world), [""; 0]);
     n_commits
@@ -207,7 +301,18 @@ fn a_process_that_is_killed_at_any_commit_loses_and_repeats_nothing() {
     assert!(n_commits > 30, "{n_commits}");
     for at in 0..n_commits {
         for kill in [Kill::Before, Kill::After] {
-            let world = killed_at(at, kill);
+            let world = killed_at(Disk::default(), at, kill);
+            assert_eq!(complaints(&world), [""; 0], "killed at {at}, {kill:?}");
+        }
+    }
+}
+
+/// The same over SQLite, where what is recovered comes from its tables.
+#[test]
+fn a_process_with_a_file_that_is_killed_at_a_commit_loses_and_repeats_nothing() {
+    for at in (0..n_commits()).step_by(7) {
+        for kill in [Kill::Before, Kill::After] {
+            let world = killed_at(Disk::with_file(), at, kill);
             assert_eq!(complaints(&world), [""; 0], "killed at {at}, {kill:?}");
         }
     }
@@ -216,10 +321,11 @@ fn a_process_that_is_killed_at_any_commit_loses_and_repeats_nothing() {
 /// Each process lives for a few commits, and each counts as an attempt at what it was doing.
 #[test]
 fn a_process_that_is_killed_again_and_again_comes_to_an_end() {
-    for (step, kill) in [(12, Kill::Before), (14, Kill::After)] {
+    for (step, kill) in [(16, Kill::Before), (18, Kill::After)] {
         let world = Arc::new(World::default());
         let mut n_lives = 1;
-        while !process(&world, Some((step, kill))).0 {
+        let lives = |kill| process(&world.disk, kill, |journal| live(journal, world.clone())).0;
+        while !lives(Some((step, kill))) {
             n_lives += 1;
             assert!(n_lives < 200, "it comes to an end");
         }
@@ -234,7 +340,7 @@ fn an_acknowledgement_before_the_commit_is_noticed() {
     let n_commits = n_commits();
     let caught = (0..n_commits).filter(|at| {
         let world = Arc::new(World::default());
-        process(&world, Some((*at, Kill::AfterALie)));
+        process(&world.disk, Some((*at, Kill::AfterALie)), |journal| live(journal, world.clone()));
         let lost = complaints(&world);
         !lost.is_empty()
     });
