@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use journal::{
     AgentArgs, ChainArgs, DeadLettersCommand, DropArgs, FileArgs, JournalCommand, LetterArgs,
-    LettersArgs, PruneArgs, RangeArgs, TimelineArgs,
+    LettersArgs, PruneArgs, RangeArgs, ResendArgs, TimelineArgs,
 };
 
 /// Runs teams of agents: programs, models and functions that pass messages to each other, inside
@@ -36,12 +36,14 @@ Exit codes:
 pub(crate) enum Command {
     /// Runs a team, and prints its answer
     Run(RunArgs),
+    /// Goes on with a run that was cut off or stopped, from its journal
+    Resume(ResumeArgs),
     /// Checks a team without running it, and shows it with all defaults
     Check(CheckArgs),
     /// Shows what a journal says, also while it is written
     #[command(subcommand)]
     Journal(JournalCommand),
-    /// Shows and drops the messages that were given up
+    /// Shows, sends again and drops the messages that were given up
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
     /// Removes what a journal says of runs that ended long ago
@@ -56,6 +58,57 @@ pub(crate) struct RunArgs {
     /// taken for a file). Several are worked on in their order
     #[arg(long = "input", short = 'i', value_name = "FILE|-|TEXT")]
     pub(crate) inputs: Vec<String>,
+    /// Keeps what happens in this file, so that `orch resume` can go on after a crash or a stop. It
+    /// must not hold another run
+    #[arg(long, value_name = "FILE")]
+    pub(crate) journal: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) disk: DiskArgs,
+    #[command(flatten)]
+    pub(crate) view: ViewArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// The journal that `orch run --journal` wrote
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Goes on although the team file is not as it was when the run began. What was done stays done
+    #[arg(long)]
+    pub(crate) accept_changes: bool,
+    /// The team file, if it is not where it was
+    #[arg(long, value_name = "TEAM")]
+    pub(crate) team: Option<PathBuf>,
+    /// Sets a variable of the team file: one whose value was a secret and so was not recorded, or
+    /// another value than before
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) sets: Vec<String>,
+    /// Does not ask before it goes on. Without a terminal it never does
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) disk: DiskArgs,
+    #[command(flatten)]
+    pub(crate) view: ViewArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiskArgs {
+    /// When something counts as kept: once the disk says so (`sync`), once the operating system has it
+    /// (`os`: survives a kill, not the loss of power), or as `os` with the whole file at risk (`off`)
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "sync")]
+    pub(crate) durability: Kept,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kept {
+    Sync,
+    Os,
+    Off,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ViewArgs {
     /// Prints one JSON event a line on standard output, the answer last
     #[arg(long)]
     pub(crate) json: bool,

@@ -6,7 +6,7 @@ use crate::out::{tell, write};
 use crate::team::{connectors, load};
 
 pub(crate) fn check(args: &CheckArgs) -> Result<Exit, Stop> {
-    let team = load(&args.team)?;
+    let team = load(&args.team.file, args.team.sets()?)?;
     for warning in team.warnings.as_slice() {
         tell(warning);
     }

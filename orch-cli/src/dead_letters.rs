@@ -6,7 +6,7 @@ use orch_journal::{Letter, Prepared, Record, Redactor, SqliteReader, State, Stor
 use orch_runtime::Timestamp;
 use serde_json::{Value, json};
 
-use crate::args::{DeadLettersCommand, DropArgs, LetterArgs, LettersArgs};
+use crate::args::{DeadLettersCommand, DropArgs, LetterArgs, LettersArgs, ResendArgs};
 use crate::exit::{Exit, Stop};
 use crate::journal::{
     Letters, Names, clean, count, open, open_alone, pick_agent, print_json, unread, whole,
@@ -19,6 +19,7 @@ pub(crate) fn dead_letters(command: &DeadLettersCommand) -> Result<Exit, Stop> {
     match command {
         DeadLettersCommand::List(args) => list(args),
         DeadLettersCommand::Show(args) => show(args),
+        DeadLettersCommand::Resend(args) => resend(args),
         DeadLettersCommand::Drop(args) => drop_some(args),
     }
 }
@@ -114,6 +115,16 @@ fn indent(text: &mut String, said: &str) {
     for line in whole(said).lines() {
         let _ = writeln!(text, "  {line}");
     }
+}
+
+fn resend(args: &ResendArgs) -> Result<Exit, Stop> {
+    let mut store = open_alone(&args.file)?;
+    let letter = Letters(store.state()).pick(&args.message)?;
+    let (message, again) = (letter.letter.message.id(), letter.sent_again());
+    append(&mut store, again)?;
+    let file = args.file.display();
+    tell(format_args!("{message} waits again, with all its attempts: orch resume {file}"));
+    Ok(Exit::Completed)
 }
 
 fn drop_some(args: &DropArgs) -> Result<Exit, Stop> {

@@ -23,6 +23,7 @@ pub(crate) use find::{Letters, pick_agent};
 pub(crate) use json::print as print_json;
 pub(crate) use line::usage;
 pub(crate) use names::Names;
+pub(crate) use overview::deliveries;
 
 /// Characters of a text that stand in a line of a table.
 const WIDTH: usize = 90;
@@ -42,7 +43,7 @@ pub(crate) fn journal(command: &JournalCommand) -> Result<Exit, Stop> {
 
 /// To ask it.
 pub(crate) fn open(file: &Path) -> Result<SqliteReader, Stop> {
-    SqliteReader::open(file).map_err(|error| unopened(&error))
+    SqliteReader::open(file).map_err(unopened)
 }
 
 /// To change it, alone. Makes none where there is none.
@@ -53,11 +54,11 @@ pub(crate) fn open_alone(file: &Path) -> Result<SqliteStore, Stop> {
             let text = one_line(&error.to_string(), ERROR_WIDTH);
             Stop::wrong_input(format_args!("{text}: stop that first"))
         }
-        error => unopened(&error),
+        error => unopened(error),
     })
 }
 
-fn unopened(error: &OpenError) -> Stop {
+pub(crate) fn unopened(error: OpenError) -> Stop {
     let text = one_line(&error.to_string(), ERROR_WIDTH);
     match error {
         OpenError::Damaged { .. } | OpenError::Store { error: StoreError::Damaged { .. }, .. } => {

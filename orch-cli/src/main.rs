@@ -2,15 +2,22 @@
 
 #![forbid(unsafe_code)]
 
+mod answer;
 mod args;
 mod check;
 mod dead_letters;
+mod drive;
 mod exit;
+mod given;
 mod input;
 mod journal;
+mod left;
 mod logging;
 mod out;
+#[cfg(feature = "planted")]
+mod planted;
 mod prune;
+mod resume;
 mod run;
 mod screen;
 mod signals;
@@ -37,12 +44,15 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|arg| arg == team::KEEPER) {
         return orch_connect::keeper::main(std::env::args_os().skip(2));
     }
+    #[cfg(feature = "planted")]
+    planted::look();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
     let ended = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Resume(args) => resume::resume(&args),
         Command::Check(args) => check::check(&args),
         Command::Journal(command) => journal::journal(&command),
         Command::DeadLetters(command) => dead_letters::dead_letters(&command),

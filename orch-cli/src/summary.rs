@@ -1,6 +1,7 @@
 //! What a run came to, for the person who started it.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use orch_runtime::{AgentId, StopReason};
 use orch_team::TeamOutcome;
@@ -28,6 +29,19 @@ pub(crate) fn summary(
     agents(&mut text, board);
     for problem in problems(board, outcome, still_running, exit) {
         let _ = writeln!(text, "{problem}");
+    }
+    text
+}
+
+/// What can be done next with a journal.
+pub(crate) fn way_on(outcome: &TeamOutcome, n_dead_letters: u64, file: &Path) -> String {
+    let file = file.display();
+    let mut text = String::new();
+    if n_dead_letters > 0 {
+        let _ = writeln!(text, "what was given up: orch dead-letters list {file}");
+    }
+    if outcome.stop_reason != StopReason::Completed {
+        let _ = writeln!(text, "to go on: orch resume {file}");
     }
     text
 }

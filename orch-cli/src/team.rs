@@ -1,5 +1,7 @@
 //! Loading a team the way `orch` runs it: programs under a keeper, variables from `--set`.
 
+use std::path::Path;
+
 use orch_connect::Connectors;
 use orch_team::{Sets, Team};
 
@@ -11,10 +13,20 @@ use crate::exit::Stop;
 pub(crate) const KEEPER: &str = "__keeper";
 
 /// The team of a file, checked as far as a file can be.
-pub(crate) fn load(args: &TeamArgs) -> Result<Team, Stop> {
-    let sets = args.sets.iter().try_fold(Sets::new(), |sets, pair| sets.with_pair(pair));
-    let sets = sets.map_err(Stop::wrong_input)?;
-    Team::load(&args.file, &sets).map_err(Stop::wrong_input)
+pub(crate) fn load(file: &Path, sets: Sets) -> Result<Team, Stop> {
+    Team::load(file, &sets).map_err(Stop::wrong_input)
+}
+
+/// Variables that are set as `KEY=VALUE`.
+pub(crate) fn sets_of(pairs: &[String]) -> Result<Sets, Stop> {
+    let sets = pairs.iter().try_fold(Sets::new(), |sets, pair| sets.with_pair(pair));
+    sets.map_err(Stop::wrong_input)
+}
+
+impl TeamArgs {
+    pub(crate) fn sets(&self) -> Result<Sets, Stop> {
+        sets_of(&self.sets)
+    }
 }
 
 /// The built-in connectors, with programs contained as well as this system can.

@@ -9,9 +9,11 @@
 //! Two ways to record. `write` waits for the commit, and is for whatever has an effect. `tell` does not
 //! wait, for what only says more about what was recorded; it is in its order all the same (`told`).
 
+mod batch;
 mod ends;
 mod host;
 mod many;
+mod past;
 mod recover;
 mod replay;
 mod retire;
@@ -34,10 +36,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::orchestrator::Inner;
 
+pub(crate) use batch::send_all;
 pub(crate) use ends::Begin;
 pub(crate) use ends::End;
 pub(crate) use host::Stuck;
 pub(crate) use many::Many;
+pub use past::{Past, PastError};
 pub use recover::RecoverError;
 pub(crate) use recover::{Continued, Resumed, Unbound};
 
@@ -63,6 +67,8 @@ pub(crate) struct Durable {
     unbound: Mutex<HashMap<String, VecDeque<AgentId>>>,
     /// Questions that handlers ask: which step of whose, so that its answer is recorded with the ack.
     questions: Mutex<HashMap<MessageId, (AgentId, StepKey)>>,
+    /// Whose router is asked, and whose set is written: one end of an attempt at a time.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// Why something was not recorded. Nothing that follows from it may happen.
@@ -91,6 +97,7 @@ impl Durable {
             has_begun: AtomicBool::new(false),
             unbound: Mutex::default(),
             questions: Mutex::default(),
+            turn: tokio::sync::Mutex::new(()),
         }
     }
 

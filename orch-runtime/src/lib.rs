@@ -60,7 +60,7 @@ mod verdict;
 mod worker;
 
 pub use decisions::{DecideError, UnfinishedTool};
-pub use durable::RecoverError;
+pub use durable::{Past, PastError, RecoverError};
 pub use error::{RetireError, SpawnError, StartError};
 pub use options::{FailurePolicy, SpawnLimits, StopLimits};
 pub use orch_bus::{
@@ -69,7 +69,7 @@ pub use orch_bus::{
 };
 pub use orch_connect::*;
 pub use orch_core::*;
-pub use orch_journal::Journal;
+pub use orch_journal::{ContentHash, Journal};
 pub use orch_policy::{PolicyEngine, RestartIntensity, RetryPolicy};
 pub use orchestrator::Orchestrator;
 pub use permission::{AnswerError, Approval};

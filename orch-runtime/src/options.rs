@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use orch_connect::Connectors;
 use orch_core::LoopGuard;
+use orch_journal::ContentHash;
 use orch_policy::{RestartIntensity, RetryPolicy};
 
 use crate::router::Router;
@@ -82,6 +83,8 @@ pub(crate) struct Options {
     pub(crate) router: Option<Arc<dyn Router>>,
     /// How long a person may take; `None` if there is nobody to ask.
     pub(crate) approval_wait: Option<Duration>,
+    /// The hash of the team's file, for the journal.
+    pub(crate) team: Option<ContentHash>,
     /// Seed of the jitter; `None` for one that differs each time.
     pub(crate) seed: Option<u64>,
 }
@@ -105,6 +108,7 @@ impl Default for Options {
             connectors: orch_connect::built_in(),
             router: None,
             approval_wait: None,
+            team: None,
             seed: None,
         }
     }

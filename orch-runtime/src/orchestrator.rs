@@ -12,11 +12,11 @@ use orch_core::{
     AgentConfig, AgentId, AgentMessage, AgentStatus, ApprovalId, DeadLetter, EventKind, LoopGuard,
     MessageId, Observer, OrchestratorMetrics, Severity, StopReason,
 };
-use orch_journal::{Journal, Record};
+use orch_journal::{ContentHash, Journal, Record};
 use orch_policy::{PolicyEngine, RestartIntensity, RetryPolicy};
 use tokio::task::JoinHandle;
 
-use crate::durable::{Durable, RecoverError};
+use crate::durable::{self, Durable, Past, PastError, RecoverError};
 use crate::error::{RetireError, SpawnError, StartError};
 use crate::family;
 use crate::metrics::{Metrics, saturate};
@@ -183,6 +183,12 @@ impl Orchestrator {
         Ok(self)
     }
 
+    /// Notes the hash of the team's file with each run in the journal.
+    #[must_use]
+    pub fn with_team(self, team: ContentHash) -> Self {
+        self.choose(|options| options.team = Some(team))
+    }
+
     /// Tells `observer` every event of the registry, the bus and the runs.
     #[must_use]
     pub fn with_observer(self, observer: Arc<dyn Observer>) -> Self {
@@ -316,6 +322,34 @@ impl Orchestrator {
     /// [`SendError`], with the message in it.
     pub async fn send(&self, message: AgentMessage) -> Result<MessageId, SendError> {
         self.inner.bus.send(message).await
+    }
+
+    /// Sends messages in their order, without waiting for room. With a journal they are accepted in sets
+    /// of up to 1,000, each whole or not at all, and one that was accepted before is answered well.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped while it commits, some may be accepted.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the first message that was not accepted; those of the sets before it were.
+    pub async fn send_all(&self, messages: Vec<AgentMessage>) -> Result<(), SendError> {
+        durable::send_all(&self.inner, messages).await
+    }
+
+    /// What the journal says of all messages so far, in its order: for a router that goes on where an
+    /// earlier process ended. Reads every event.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`PastError`], also if some of it was pruned.
+    pub async fn past(&self) -> Result<Vec<Past>, PastError> {
+        self.inner.durable.get().ok_or(PastError::NoJournal)?.past().await
     }
 
     /// What was done since this orchestrator was made, or `reset_metrics`. Stops nobody.

@@ -18,6 +18,7 @@ mod guards;
 mod load;
 mod name;
 mod nearest;
+mod past;
 mod problem;
 mod reader;
 mod resolved;

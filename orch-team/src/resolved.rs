@@ -29,9 +29,36 @@ impl Team {
         Resolved(self)
     }
 
+    /// The values that are secrets: of variables, and in the settings of agents, by the names that
+    /// they stand under.
+    #[must_use]
+    pub fn secret_values(&self) -> Vec<String> {
+        let mut values: Vec<String> = self.secrets().into_iter().map(str::to_owned).collect();
+        for agent in &self.agents {
+            for (name, value) in &agent.config.settings {
+                collect_secrets(value, is_secret_key(name), &mut values);
+            }
+        }
+        values
+    }
+
     fn secrets(&self) -> Vec<&str> {
         let secret = self.variables.iter().filter(|(name, _)| is_secret_key(name));
         secret.map(|(_, value)| value.as_str()).collect()
+    }
+}
+
+/// All texts under a key that names a secret.
+fn collect_secrets(value: &Value, is_secret: bool, values: &mut Vec<String>) {
+    match value {
+        Value::String(text) if is_secret => values.push(text.clone()),
+        Value::Array(items) => {
+            items.iter().for_each(|item| collect_secrets(item, is_secret, values));
+        }
+        Value::Object(entries) => entries
+            .iter()
+            .for_each(|(name, it)| collect_secrets(it, is_secret || is_secret_key(name), values)),
+        _ => {}
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use orch_runtime::{
-    AgentId, AgentRegistry, Connectors, Content, MessageBus, Orchestrator, SendError, SpawnError,
-    StartError, StopLimits, StopReason,
+    AgentId, AgentRegistry, Connectors, Content, MessageBus, Orchestrator, Past, PastError,
+    SendError, SpawnError, StartError, StopLimits, StopReason,
 };
 
 use crate::check::CannotRun;
-use crate::flow::{FlowAnswer, FlowError};
+use crate::flow::{Flow, FlowAnswer, FlowError};
 use crate::name::AgentName;
+use crate::past::rebuild;
 use crate::router::FlowRouter;
 use crate::team::Team;
 
@@ -42,6 +43,9 @@ pub enum RunError {
     /// One of the first messages was not accepted, because it is too large or there are too many.
     #[error("the flow's first messages were not accepted: {0}")]
     NotAccepted(#[from] SendError),
+    /// What was done before cannot be read.
+    #[error(transparent)]
+    Past(#[from] PastError),
     /// The orchestrator did not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -110,6 +114,29 @@ impl Team {
         let orchestrator = orchestrator.with_router(router.clone());
         Ok(TeamRun { orchestrator, router })
     }
+
+    /// Whether the flow can start with these inputs.
+    ///
+    /// # Errors
+    ///
+    /// [`FlowError`].
+    pub fn check_inputs(&self, inputs: &[Content]) -> Result<(), FlowError> {
+        Flow::new(&self.flow, self.guards).start(inputs.to_vec()).map(drop)
+    }
+
+    /// What the flow that began with these inputs has come to, by what a journal says of its messages
+    /// ([`Orchestrator::past`]). Runs nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`FlowError`] if this team's flow cannot have begun with these inputs.
+    pub fn answer_of(
+        &self,
+        inputs: Vec<Content>,
+        past: Vec<Past>,
+    ) -> Result<FlowAnswer, FlowError> {
+        Ok(rebuild(&self.flow, self.guards, inputs, past)?.flow.answer_so_far())
+    }
 }
 
 impl TeamRun {
@@ -128,11 +155,31 @@ impl TeamRun {
     /// [`RunError`], before anything was handed out. A flow that did not start for its inputs can
     /// be started with others; after any other error the team is to be built again.
     pub async fn run(&self, inputs: Vec<Content>) -> Result<TeamOutcome, RunError> {
-        for message in self.router.start(inputs)? {
-            // Nobody receives yet, so there is nobody to wait for, either.
-            self.orchestrator.bus().try_send(message)?;
-        }
+        let messages = self.router.start(inputs)?;
+        // Nobody receives yet, so there is nobody to wait for, either.
+        self.orchestrator.send_all(messages).await?;
         self.resume().await
+    }
+
+    /// Brings the flow that began with these inputs to where an earlier process left it, as the
+    /// orchestrator's journal says, and sends what that process could not; [`resume`](Self::resume)
+    /// then goes on. A message that was settled is not handled again, and the answer is that of a run
+    /// that was never interrupted. A dead letter that was sent again is open again: what the flow made
+    /// of its absence is made anew.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave some of it sent. Call it again.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Past`] without a journal, or if it was pruned; [`RunError::Flow`] if the flow cannot
+    /// have begun with these inputs.
+    pub async fn take_up(&self, inputs: Vec<Content>) -> Result<(), RunError> {
+        let past = self.orchestrator.past().await?;
+        let messages = self.router.take_up(inputs, past)?;
+        self.orchestrator.send_all(messages).await?;
+        Ok(())
     }
 
     /// Goes on where the last run was stopped.
@@ -146,7 +193,7 @@ impl TeamRun {
     /// [`RunError::Start`].
     pub async fn resume(&self) -> Result<TeamOutcome, RunError> {
         let stop_reason = self.orchestrator.start().await?;
-        Ok(TeamOutcome { stop_reason, answer: self.router.flow().answer_so_far() })
+        Ok(TeamOutcome { stop_reason, answer: self.router.answer_so_far() })
     }
 
     /// The orchestrator: to stop it, to read its metrics, to answer what agents ask.
@@ -165,7 +212,6 @@ impl TeamRun {
     /// time they are read.
     #[must_use]
     pub fn progress(&self) -> (u64, usize) {
-        let flow = self.router.flow();
-        (flow.n_ended(), flow.n_open())
+        self.router.progress()
     }
 }

@@ -39,6 +39,11 @@ impl Sets {
         self
     }
 
+    /// The names and their values, by name.
+    pub fn into_pairs(self) -> impl Iterator<Item = (String, String)> {
+        self.0.into_iter()
+    }
+
     /// Sets one variable as `key=value`; the value may be empty and may have further `=`.
     ///
     /// # Errors

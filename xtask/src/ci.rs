@@ -52,7 +52,20 @@ pub(crate) const STEPS: &[Step] = &[
         about: "the harness of the journal notices an early acknowledgement",
         run: journal_controls,
     },
+    Step {
+        name: "kills",
+        about: "300 kills of the program, and an early acknowledgement is noticed",
+        run: kills,
+    },
 ];
+
+/// Kills of `orch run` and `orch resume`, with a control whose journal acknowledges too early.
+fn kills(_: &Workspace) -> Result<()> {
+    let planted = ["test", "-p", "orch-cli", "--features", "planted", "--test", "it"];
+    let mut command = cargo();
+    command.args(planted).args(["--", "kills::", "--nocapture"]).env("ORCH_KILLS", "300");
+    test::counted(&mut command).map(|_| ())
+}
 
 /// The kills run with all tests; their control needs a journal that breaks its promise.
 fn journal_controls(_: &Workspace) -> Result<()> {

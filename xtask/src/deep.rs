@@ -33,6 +33,7 @@ pub(crate) const STEPS: &[Step] = &[
         about: "10,000 kills, 20,000 losses of power, each byte",
         run: journal,
     },
+    Step { name: "kills", about: "10,000 kills of the program, with their control", run: kills },
     // Further slow checks go here: fuzzing for hours.
 ];
 
@@ -84,6 +85,15 @@ fn journal(workspace: &Workspace) -> Result<()> {
     command.arg("--target-dir").arg(workspace.target_dir.join("deep"));
     command.args(["--test", "it", "--", "--nocapture"]);
     command.env("ORCH_DEEP", "1").env("ORCH_KILLS", "10000");
+    test::counted(&mut command).map(|_| ())
+}
+
+/// `ORCH_KILL_SEED` chooses the moments.
+fn kills(workspace: &Workspace) -> Result<()> {
+    let mut command = cargo();
+    command.args(["test", "-p", "orch-cli", "--release", "--features", "planted"]);
+    command.arg("--target-dir").arg(workspace.target_dir.join("deep"));
+    command.args(["--test", "it", "--", "kills::", "--nocapture"]).env("ORCH_KILLS", "10000");
     test::counted(&mut command).map(|_| ())
 }
 

@@ -100,6 +100,8 @@ pub(crate) enum DeadLettersCommand {
     List(LettersArgs),
     /// Shows one of them, with its attempts and its whole text
     Show(LetterArgs),
+    /// Sends one again: the next `orch resume` handles it. Nobody may be writing the journal
+    Resend(ResendArgs),
     /// Drops them for good. Nobody may be writing the journal
     Drop(DropArgs),
 }
@@ -119,6 +121,16 @@ pub(crate) struct LettersArgs {
 pub(crate) struct LetterArgs {
     #[command(flatten)]
     pub(crate) file: FileArgs,
+    /// The number of an event of it, the id of its message, or a part of that
+    #[arg(value_name = "MESSAGE")]
+    pub(crate) message: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResendArgs {
+    /// The journal
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
     /// The number of an event of it, the id of its message, or a part of that
     #[arg(value_name = "MESSAGE")]
     pub(crate) message: String,

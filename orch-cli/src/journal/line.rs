@@ -7,7 +7,8 @@ use orch_runtime::{
     AgentMessage, Decision, EventKind, LoopGuard, MessagePriority, StopReason, Timestamp, Usage,
 };
 
-use super::{Names, clean};
+use super::{Names, bytes, clean};
+use crate::given::is_given;
 use crate::screen::seconds;
 use crate::when::local;
 
@@ -66,6 +67,9 @@ pub(super) fn what(entry: &Entry, names: &Names) -> String {
             format!("guard {} tripped: {figure}, limit {limit}", clean(guard))
         }
         Record::CallGranted { policy, .. } => format!("call granted by {}", clean(policy)),
+        Record::Conversed { agent, conversation, text } if is_given(*agent, conversation) => {
+            format!("the run has its team and its inputs ({})", bytes(text.len() as u64))
+        }
         Record::Conversed { conversation, text, .. } => {
             format!("conversation {} has {} bytes", clean(conversation), text.len())
         }

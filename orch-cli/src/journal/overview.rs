@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{Names, clean, count, line, open, print_json, unread, usage};
 use crate::args::FileArgs;
 use crate::exit::{Exit, Stop};
+use crate::given::{self, Standing};
 use crate::out;
 use crate::screen::seconds;
 use crate::table::{Left, Right, Table};
@@ -35,6 +36,9 @@ pub(super) fn show(args: &FileArgs) -> Result<Exit, Stop> {
     }
     for note in notes(&state, &names) {
         let _ = write!(text, "\n{note}");
+    }
+    if reader.writer().is_none() && matches!(given::standing(&state), Ok(Standing::Unfinished(_))) {
+        let _ = write!(text, "\nto go on: orch resume {}\n", args.file.display());
     }
     out::write(&format!("{}\n", text.trim_end()))?;
     Ok(Exit::Completed)
@@ -137,7 +141,7 @@ fn waiting(state: &State, names: &Names) -> String {
 }
 
 /// A table of these; empty for none.
-pub(super) fn deliveries(all: &[&Delivery], at: Timestamp, names: &Names) -> String {
+pub(crate) fn deliveries(all: &[&Delivery], at: Timestamp, names: &Names) -> String {
     let mut table = Table::new([
         ("message", Right),
         ("for", Left),

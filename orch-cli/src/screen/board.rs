@@ -132,6 +132,11 @@ impl Board {
     }
 
     fn add(&mut self, agent: AgentId, name: &str) {
+        if let Some(&i) = self.index.get(&agent) {
+            // One of an earlier process, which has its configuration of now.
+            name.clone_into(&mut self.rows[i].name);
+            return;
+        }
         self.index.insert(agent, self.rows.len());
         self.rows.push(Row {
             agent,

@@ -6,7 +6,10 @@
 mod support;
 
 mod answers;
+mod demo;
 mod journal;
+mod kills;
 mod leftovers;
 mod refusals;
+mod resume;
 mod views;

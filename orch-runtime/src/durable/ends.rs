@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use orch_bus::{QuestionFailure, Reserved, SendError};
-use orch_core::{AgentMessage, AttemptError, Content, DeadLetter, MessageId, Timestamp, Usage};
+use orch_core::{
+    AgentMessage, AttemptError, Content, DeadLetter, DeadLetterReason, MessageId, Timestamp, Usage,
+};
 use orch_journal::{Illegal, Record};
 
 use super::{Durable, Unwritten, accepted};
@@ -44,6 +46,8 @@ pub(crate) enum Begin {
 #[derive(Default)]
 pub(super) struct GoesOn {
     pub(super) reserved: Vec<Reserved>,
+    /// Accepted without a place in its lane, for which it waits afterwards.
+    pub(super) late: Vec<AgentMessage>,
     pub(super) letters: Vec<DeadLetter>,
 }
 
@@ -83,7 +87,15 @@ impl Durable {
     /// False if it could not be recorded: then the attempt has not ended, and the message goes back.
     pub(crate) async fn end(&self, end: &End<'_>) -> bool {
         let letter = end.letter();
-        let mut goes_on = self.goes_on(end, letter.as_ref()).await;
+        // Held from the router's answer to the commit: what one end made of the router is on disk
+        // before another end can follow from it, and a router that is told the recorded ends again, in
+        // their order, is where it was. The slot is kept meanwhile: whoever has the turn waits for the
+        // disk alone, and must not wait for a slot.
+        let turn = match &end.run.options.router {
+            Some(_) if end.is_final() => Some(self.turn.lock().await),
+            _ => None,
+        };
+        let mut goes_on = self.goes_on(end, letter.as_ref());
         let mut answer = end.answer(self);
         loop {
             let mut set: Vec<Record> = goes_on.records().collect();
@@ -94,6 +106,7 @@ impl Durable {
                 // A message that is known already is on its way; there is no second copy of it.
                 Err(Unwritten::Illegal(Illegal::Duplicate(known))) if goes_on.has(known) => {
                     goes_on.reserved.retain(|it| it.message().id() != known);
+                    goes_on.late.retain(|it| it.id() != known);
                 }
                 // Whoever asked has gone meanwhile; the question is closed all the same, if it is open.
                 Err(Unwritten::Illegal(_)) if !answer.is_empty() => drop(answer.remove(0)),
@@ -106,7 +119,7 @@ impl Durable {
                 }
             }
         }
-        if matches!(end.verdict, Verdict::Ack | Verdict::GiveUp { .. }) {
+        if end.is_final() {
             self.forget_question(end.out.delivery.id());
         }
         // It is recorded: whatever observers do, all of it goes on.
@@ -118,12 +131,18 @@ impl Durable {
         for letter in goes_on.letters {
             whatever_observers_do(|| end.run.inner.keep_letter(letter));
         }
+        // Until here, so that lanes have the order of acceptance.
+        drop(turn);
+        for message in goes_on.late {
+            end.enter_late(message).await;
+        }
         true
     }
 
-    /// What the router says to it, with a place for each message; one that gets none is a letter, of
-    /// which the router hears in turn.
-    async fn goes_on(&self, end: &End<'_>, letter: Option<&DeadLetter>) -> GoesOn {
+    /// What the router says to it, with a place for each message that finds one at once: nobody waits
+    /// for room who holds the turn, or the ends that make room would wait for the turn. One that can
+    /// get none is a letter, of which the router hears in turn.
+    fn goes_on(&self, end: &End<'_>, letter: Option<&DeadLetter>) -> GoesOn {
         let mut goes_on = GoesOn::default();
         let Some(router) = &end.run.options.router else { return goes_on };
         let agent = end.host.agent().entry.id;
@@ -135,8 +154,13 @@ impl Durable {
         let mut messages = std::collections::VecDeque::from(said);
         let mut n_refused = 0;
         while let Some(message) = messages.pop_front() {
-            match end.reserve(message).await {
+            // Only the end of this attempt could make room in its agent's own mailbox.
+            let may_wait = message.to() != agent;
+            match end.reserve(message) {
                 Ok(reserved) => goes_on.reserved.push(reserved),
+                Err(error) if may_wait && error.is_transient() => {
+                    goes_on.late.push(error.into_message());
+                }
                 Err(error) => {
                     let letter = refused(error, end.run.now());
                     n_refused += 1;
@@ -153,17 +177,26 @@ impl Durable {
 
 impl GoesOn {
     pub(super) fn records(&self) -> impl Iterator<Item = Record> {
-        let accepted = self.reserved.iter().map(|it| accepted(it.message().clone(), None));
+        let accepted = self.messages().map(|message| accepted(message.clone(), None));
         let letters = self.letters.iter().cloned();
         accepted.chain(letters.map(|letter| Record::DeadLettered { letter }))
     }
 
+    fn messages(&self) -> impl Iterator<Item = &AgentMessage> {
+        self.reserved.iter().map(Reserved::message).chain(&self.late)
+    }
+
     pub(super) fn has(&self, message: MessageId) -> bool {
-        self.reserved.iter().any(|it| it.message().id() == message)
+        self.messages().any(|it| it.id() == message)
     }
 }
 
 impl End<'_> {
+    /// Whether the message ends with the attempt, and the router hears of it.
+    fn is_final(&self) -> bool {
+        matches!(self.verdict, Verdict::Ack | Verdict::GiveUp { .. })
+    }
+
     fn letter(&self) -> Option<DeadLetter> {
         let Verdict::GiveUp { reason, error, .. } = self.verdict else { return None };
         let mut attempts = self.out.delivery.attempts().to_vec();
@@ -218,23 +251,41 @@ impl End<'_> {
         }
     }
 
-    /// A place for a message of the router. Waits for room, but not in the agent's own mailbox, which
-    /// only the end of this attempt could make, and not after the run was cut off.
-    async fn reserve(&self, message: AgentMessage) -> Result<Reserved, SendError> {
+    /// A place for a message of the router, if there is one now.
+    fn reserve(&self, message: AgentMessage) -> Result<Reserved, SendError> {
         let from = message.from();
-        let message = self.host.sign(message).sent_by(from);
+        self.run.inner.bus.try_reserve(self.host.sign(message).sent_by(from))
+    }
+
+    /// Puts a message into its lane that was accepted without a place: waits for room, and goes
+    /// without when that takes too long or the run is cut off, because it must not be lost.
+    async fn enter_late(&self, message: AgentMessage) {
         let bus = &self.run.inner.bus;
-        if message.to() == self.host.agent().entry.id {
-            return bus.try_reserve(message);
+        let reserved = tokio::select! {
+            biased; // What has room enters.
+            reserved = self.host.waiting(bus.reserve(message.clone())) => reserved,
+            () = self.run.cut.cancelled() => return self.enter_without_place(message),
+        };
+        match reserved {
+            Ok(reserved) => {
+                reserved.enter();
+            }
+            Err(error) => self.enter_without_place(error.into_message()),
         }
-        let copy = message.clone();
-        tokio::select! {
-            biased; // What has room is sent.
-            reserved = self.host.waiting(bus.reserve(message)) => reserved,
-            () = self.run.cut.cancelled() => Err(SendError::Refused {
-                message: Box::new(copy),
-                reason: "the run stopped while the message waited for room".to_owned(),
-            }),
+    }
+
+    fn enter_without_place(&self, message: AgentMessage) {
+        let left = match self.run.inner.bus.mailbox(message.to()) {
+            Some(mailbox) => mailbox.restore(message, Vec::new()).err().map(|it| *it),
+            None => Some(message),
+        };
+        if let Some(message) = left {
+            // Its agent is gone since.
+            let letter = DeadLetter::new(message, DeadLetterReason::Retired, self.run.now());
+            if let Some(durable) = &self.run.durable {
+                durable.tell(vec![Record::DeadLettered { letter: letter.clone() }]);
+            }
+            self.run.inner.keep_letter(letter);
         }
     }
 }

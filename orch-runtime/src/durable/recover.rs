@@ -172,7 +172,7 @@ impl Durable {
         let mut set = left.records();
         set.push(Record::RunStarted {
             run: run.number,
-            team: None,
+            team: run.options.team,
             guard: run.options.guard,
             since: run.continued.as_ref().map(|it| it.since),
         });

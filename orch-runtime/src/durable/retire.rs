@@ -141,7 +141,7 @@ fn some_of(letters: &mut VecDeque<DeadLetter>) -> Vec<DeadLetter> {
 /// What the router says to letters, with a place for each message. Without waiting for room: nobody is
 /// there who could. One that gets none is a letter, of which the router hears in turn.
 fn goes_on(inner: &Inner, letters: Vec<DeadLetter>) -> GoesOn {
-    let mut goes_on = GoesOn { reserved: Vec::new(), letters };
+    let mut goes_on = GoesOn { letters, ..GoesOn::default() };
     let Some(router) = inner.options().router.clone() else { return goes_on };
     let (mut at, mut n_refused) = (0, 0);
     while let Some(letter) = goes_on.letters.get(at).cloned() {

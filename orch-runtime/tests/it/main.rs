@@ -27,5 +27,6 @@ mod stop;
 mod storms;
 mod support;
 mod tools;
+mod turns;
 mod wakeups;
 mod windows;
