@@ -20,6 +20,10 @@ pub(crate) fn check(args: &CheckArgs) -> Result<Exit, Stop> {
             names.join(", ")
         ));
     }
+    #[cfg(unix)]
+    if team.agents.iter().any(|agent| agent.config.settings.contains_key("limits")) {
+        crate::team::resource_control().into_iter().for_each(tell);
+    }
     tell("this team can run");
     Ok(Exit::Completed)
 }

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
-use orch_runtime::{AgentId, StopReason};
+use orch_runtime::{AgentId, Resource, StopReason};
 use orch_team::TeamOutcome;
 
 use crate::exit::Exit;
@@ -89,6 +90,12 @@ fn agents(text: &mut String, board: &Board) {
             "  {:<width$}  {:>7}  {:>7}  {:>8}  {mean:>9}",
             row.name, row.n_handled, row.n_retries, row.n_given_up
         );
+    }
+    if board.cpu > Duration::ZERO || board.memory_bytes > 0 {
+        let cpu = seconds(board.cpu);
+        let memory = Resource::Memory.show(board.memory_bytes);
+        let _ =
+            writeln!(text, "  programs used {cpu} of CPU time, and at most {memory} in an attempt");
     }
     if board.tokens > 0 {
         let dollars = board.cost_micro_usd as f64 / 1e6;

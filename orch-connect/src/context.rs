@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orch_core::{
-    AgentConfig, AgentId, AgentMessage, Content, Decision, MessageId, MessagePriority, StepKey,
-    ToolCall, Usage,
+    AgentConfig, AgentId, AgentMessage, Content, Decision, LimitReached, MessageId,
+    MessagePriority, ResourceLimits, Resources, StepKey, ToolCall, Usage,
 };
 
 use crate::{BoxFuture, HostError, Idempotent, ToolBegun, ToolEnd, ToolError, ToolFailure};
@@ -77,6 +77,25 @@ pub trait Host: Send + Sync {
 
     /// Adds to what this agent used.
     fn report_usage(&self, usage: Usage);
+
+    /// Asked before processes are started for the message: whether the budget has room for what they may
+    /// use at most. The provided method says so.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::NotAllowed`] names the budget.
+    fn reserve_resources(&self, at_most: &ResourceLimits) -> Result<(), HostError> {
+        let _ = at_most;
+        Ok(())
+    }
+
+    /// Takes note of what the processes of this attempt used of the machine, once after each
+    /// [`reserve_resources`](Self::reserve_resources) that succeeded; `reached` is the limit that
+    /// stopped them. Comes after the end of the turn where that was cut off. The provided method
+    /// forgets it.
+    fn report_resources(&self, attempt: u32, used: Resources, reached: Option<LimitReached>) {
+        let _ = (attempt, used, reached);
+    }
 
     /// Tells whoever watches something beside the answer.
     fn say(&self, text: &str);
@@ -155,6 +174,14 @@ impl Host for Arc<dyn Host> {
 
     fn report_usage(&self, usage: Usage) {
         (**self).report_usage(usage);
+    }
+
+    fn reserve_resources(&self, at_most: &ResourceLimits) -> Result<(), HostError> {
+        (**self).reserve_resources(at_most)
+    }
+
+    fn report_resources(&self, attempt: u32, used: Resources, reached: Option<LimitReached>) {
+        (**self).report_resources(attempt, used, reached);
     }
 
     fn say(&self, text: &str) {
@@ -500,6 +527,23 @@ impl Context {
     /// Adds to what this agent used.
     pub fn report_usage(&self, usage: Usage) {
         self.host().report_usage(usage);
+    }
+
+    /// Asks, before processes are started for this message, whether the budget has room for what they
+    /// may use at most. [`report_resources`](Self::report_resources) is to follow, whatever becomes of
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::NotAllowed`] names the budget.
+    pub fn reserve_resources(&self, at_most: &ResourceLimits) -> Result<(), HostError> {
+        self.host().reserve_resources(at_most)
+    }
+
+    /// Tells what the processes of this attempt used of the machine, and the limit that stopped them.
+    /// May be told after the turn.
+    pub fn report_resources(&self, used: Resources, reached: Option<LimitReached>) {
+        self.host().report_resources(self.attempt(), used, reached);
     }
 
     /// Tells whoever watches something beside the answer.

@@ -46,6 +46,14 @@ pub enum ConnectError {
         /// Why, and what to do about it.
         reason: String,
     },
+    /// A limit could be passed by what the agent starts, because nothing here can hold it.
+    #[error("the limit `{limit}` cannot be held: {reason}")]
+    LimitNotEnforceable {
+        /// The limit's setting.
+        limit: String,
+        /// Why, and what to do about it.
+        reason: String,
+    },
     /// The session could not be opened.
     #[error("the session could not be opened: {error}")]
     OpenFailed {

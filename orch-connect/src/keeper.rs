@@ -22,12 +22,18 @@
 //!
 //! The host sends one byte with four file descriptors (SCM_RIGHTS): a file that says in JSON what to
 //! run, and the program's stdin, stdout and stderr. From then on each byte is a command: `T` to send
-//! SIGTERM to all descendants, `K` to kill them. The keeper answers with a line of JSON each:
-//! `{"started":PID}` or `{"spawn_failed":…}`, `{"exited":…}`, and last `"empty"`. Host and keeper are
-//! of one version; the protocol may change with each.
+//! SIGTERM to all descendants, `K` to kill them, `M` to say what they used. The keeper answers with a
+//! line of JSON each: `{"started":PID}` or `{"spawn_failed":…}`, `{"reached":…}` for a limit,
+//! `{"exited":…}`, `{"used":…}`, and last `"empty"`. Host and keeper are of one version; the protocol
+//! may change with each.
 
+mod census;
+mod group;
+mod judge;
 mod launch;
+mod meter;
 mod tree;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -36,15 +42,19 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command as Program, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
+use self::group::Group;
+use self::watch::Watcher;
 use crate::subprocess::Exit;
 
+pub(crate) use group::sweep as sweep_group;
 pub(crate) use launch::{Command, Launch, Report, send_launch};
 pub(crate) use tree::sweep;
+pub(crate) use watch::Watch;
 
 /// How long the killer waits after its first round, so that what was killed can be reaped, and at
 /// most between two. A process that hangs in the kernel is waited for without burning time.
@@ -108,28 +118,37 @@ fn keep(control: UnixStream, launch: Launch, stdio: [OwnedFd; 3]) -> io::Result<
     let _ = std::fs::write("/proc/self/comm", "orch-keeper");
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
 
-    let reports = control.try_clone()?;
-    let folder = launch.remove.clone();
+    let voice = Arc::new(Voice(Mutex::new(control.try_clone()?)));
+    let (folder, limits) = (launch.remove.clone(), launch.watch.limits);
     let mut host_is_gone = false;
     match start(launch, stdio) {
-        Ok(program) => {
-            say(&reports, &Report::Started(program.id()));
-            host_is_gone = run(program, control, &reports);
+        Ok((program, group)) => {
+            voice.say(&Report::Started(program.id()));
+            let watcher = Watcher::new(rustix::process::getpid(), group, limits);
+            host_is_gone = run(&program, watcher, control, &voice);
         }
-        Err(error) => say(
-            &reports,
-            &Report::SpawnFailed { error: error.to_string(), errno: error.raw_os_error() },
-        ),
+        Err(error) => {
+            let (error, errno) = (error.to_string(), error.raw_os_error());
+            put_away();
+            voice.say(&Report::SpawnFailed { error, errno });
+        }
     }
     if host_is_gone {
         // Nobody else will do it, and nobody would hear that it failed.
         let _ = std::fs::remove_dir_all(folder);
     }
-    say(&reports, &Report::Empty);
+    voice.say(&Report::Empty);
     Ok(())
 }
 
-fn start(launch: Launch, [stdin, stdout, stderr]: [OwnedFd; 3]) -> io::Result<Child> {
+fn start(launch: Launch, stdio: [OwnedFd; 3]) -> io::Result<(Child, Option<Group>)> {
+    let group = launch.watch.make_group()?;
+    let limits = launch.watch.limits;
+    let program = watch::start_in(group.as_ref(), &limits, || start_program(launch, stdio))?;
+    Ok((program, group))
+}
+
+fn start_program(launch: Launch, [stdin, stdout, stderr]: [OwnedFd; 3]) -> io::Result<Child> {
     let mut command = Program::new(&launch.program);
     command.arg0(&launch.arg0).args(&launch.args);
     command.env_clear().envs(launch.env).current_dir(&launch.cwd);
@@ -141,31 +160,49 @@ fn start(launch: Launch, [stdin, stdout, stderr]: [OwnedFd; 3]) -> io::Result<Ch
     // hold its pipes.
 }
 
+/// Ends a program that was started and could not be kept as it was to be.
+fn put_away() {
+    if matches!(rustix::process::wait(WaitOptions::NOHANG), Ok(None)) {
+        std::thread::spawn(|| kill_for_ever(rustix::process::getpid()));
+    }
+    while !matches!(rustix::process::wait(WaitOptions::empty()), Err(error) if error != rustix::io::Errno::INTR)
+    {
+    }
+}
+
 /// Sees the program to its end, and then everything that it forked. Answers whether the host is
 /// gone.
-fn run(program: Child, control: UnixStream, reports: &UnixStream) -> bool {
+fn run(program: &Child, watcher: Watcher, control: UnixStream, voice: &Arc<Voice>) -> bool {
     let (order, orders) = mpsc::channel();
+    let (mark, marks) = mpsc::channel();
     let host_is_gone = Arc::new(AtomicBool::new(false));
+    let watcher = Arc::new(Mutex::new(watcher));
     let (listener, gone) = (order.clone(), Arc::clone(&host_is_gone));
     std::thread::spawn(move || {
-        listen(control, &listener);
+        listen(control, &listener, &mark);
         gone.store(true, Ordering::Release);
         let _ = listener.send(Command::Kill);
+        // Watching goes on as long as something is left.
+        std::mem::forget(mark);
     });
-    std::thread::spawn(move || obey(&orders));
-    reap(program.id(), reports, &order);
-    // Both threads end with the process, which is about to exit.
+    let killer = Arc::clone(&watcher);
+    std::thread::spawn(move || obey(&orders, &killer));
+    let (shared, teller, killed) = (Arc::clone(&watcher), Arc::clone(voice), order.clone());
+    std::thread::spawn(move || watch::watch(&shared, &marks, &teller, &killed));
+    reap(program.id(), voice, &order);
+    watch::lock(&watcher).finish(voice, &order);
+    // All threads end with the process, which is about to exit.
     // Acquire pairs with the Release above, though nothing else hangs on it: a host that goes this
     // late has removed the folder itself, or was killed and leaves an empty one.
     host_is_gone.load(Ordering::Acquire)
 }
 
 /// Reaps every descendant, the program among them, until none is left.
-fn reap(program: u32, reports: &UnixStream, order: &mpsc::Sender<Command>) {
+fn reap(program: u32, voice: &Voice, order: &mpsc::Sender<Command>) {
     loop {
         match rustix::process::wait(WaitOptions::empty()) {
             Ok(Some((pid, status))) if pid.as_raw_pid().cast_unsigned() == program => {
-                say(reports, &Report::Exited(exit_of(status)));
+                voice.say(&Report::Exited(exit_of(status)));
                 // The receiver lives until the process exits.
                 let _ = order.send(Command::Kill);
             }
@@ -185,7 +222,7 @@ fn exit_of(status: WaitStatus) -> Exit {
 }
 
 /// Passes the host's commands on, until the host is gone.
-fn listen(mut control: UnixStream, order: &mpsc::Sender<Command>) {
+fn listen(mut control: UnixStream, order: &mpsc::Sender<Command>, mark: &mpsc::Sender<()>) {
     let mut byte = [0];
     loop {
         let command = match control.read(&mut byte) {
@@ -193,18 +230,22 @@ fn listen(mut control: UnixStream, order: &mpsc::Sender<Command>) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Ok(_) | Err(_) => return,
         };
-        if let Some(command) = command {
-            let _ = order.send(command);
-        }
+        // Their receivers live until the process exits.
+        let _ = match command {
+            Some(Command::Measure) => mark.send(()).ok(),
+            Some(command) => order.send(command).ok(),
+            None => None,
+        };
     }
 }
 
 /// Carries commands out. After a command to kill it does nothing else, until the process exits.
-fn obey(orders: &mpsc::Receiver<Command>) {
+fn obey(orders: &mpsc::Receiver<Command>, watcher: &Mutex<Watcher>) {
     let keeper = rustix::process::getpid();
     while let Ok(Command::Term) = orders.recv() {
         tree::terminate(keeper);
     }
+    watch::lock(watcher).kill_group();
     kill_for_ever(keeper);
 }
 
@@ -217,9 +258,15 @@ fn kill_for_ever(keeper: Pid) -> ! {
     }
 }
 
-/// Tells the host. A host that is gone is no reason to stop.
-fn say(mut reports: &UnixStream, report: &Report) {
-    let mut line = serde_json::to_vec(report).unwrap_or_default();
-    line.push(b'\n');
-    let _ = reports.write_all(&line);
+/// What the host is told through, by several threads.
+#[derive(Debug)]
+struct Voice(Mutex<UnixStream>);
+
+impl Voice {
+    /// Tells the host. A host that is gone is no reason to stop.
+    fn say(&self, report: &Report) {
+        let mut line = serde_json::to_vec(report).unwrap_or_default();
+        line.push(b'\n');
+        let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line);
+    }
 }

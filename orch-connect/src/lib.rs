@@ -19,6 +19,8 @@ mod function;
 #[cfg(target_os = "linux")]
 pub mod keeper;
 mod needs_code;
+#[cfg(unix)]
+pub mod resources;
 mod scripted;
 mod settings;
 #[cfg(unix)]
@@ -35,6 +37,8 @@ pub use function::{
     BlockingFunction, BlockingSession, Function, FunctionSession, Handler, HandlerConnector,
     HandlerSession, IntoOutcome, blocking_function, function, handler,
 };
+#[cfg(unix)]
+pub use resources::ResourceControl;
 pub use scripted::{Scripted, ScriptedSession};
 #[cfg(target_os = "linux")]
 pub use subprocess::KeeperCommand;

@@ -13,6 +13,7 @@
 //! | `truncate` | `once` only: whether an answer that is too long is cut instead of being a failure | `false` |
 //! | `grace_ms` | milliseconds between SIGTERM and SIGKILL | 2,000 |
 //! | `asks_permission` | `jsonl` only: the operator's word that the program asks before it uses a tool | `false` |
+//! | `limits` | a table: what all of its processes may use together, see below | none |
 //!
 //! # Once
 //!
@@ -47,6 +48,19 @@
 //! See [`Containment`] for what happens to the processes that the program starts. Each of them ends
 //! with the attempt (`once`) or the session (`jsonl`).
 //!
+//! # Limits
+//!
+//! `limits = { cpu = "30s", memory = "512 MiB", processes = 32 }` limits one run of the program with all
+//! that it forks: a message in `once`, a session in `jsonl`. Each thread counts as a process. A limit
+//! that nothing here can hold for all of them together is refused; `enforce = "watch"` in the table
+//! takes it as one that is watched, and may be seen late. See [`ResourceControl`].
+//!
+//! A program that reaches a limit is told to stop (`jsonl`), gets SIGTERM and then SIGKILL, within
+//! `grace_ms`; for CPU time that begins at nine tenths of the limit, and SIGKILL comes at the limit at
+//! the latest. The attempt fails, and [`Failure::limit`](orch_core::Failure::limit) says at which limit:
+//! for good, unless the session had handled other messages before. What was used is told to the host
+//! after each attempt, also without any limit.
+//!
 //! # Tool policies
 //!
 //! A program opens files and connections by itself, so that a policy could not be held against it:
@@ -74,7 +88,7 @@ use orch_core::{AgentConfig, Outcome};
 use self::jsonl::JsonlSession;
 use self::once::OnceSession;
 use self::settings::{Mode, ProgramSettings};
-use crate::{ConnectError, Connector, Context, Session, SessionSpec};
+use crate::{ConnectError, Connector, Context, ResourceControl, Session, SessionSpec};
 
 pub use containment::Containment;
 #[cfg(target_os = "linux")]
@@ -107,6 +121,19 @@ impl Subprocess {
     pub fn new(containment: Containment) -> Self {
         Self { containment: Arc::new(containment) }
     }
+
+    /// What can be measured of the processes of these programs, and which limits on them can be held.
+    #[must_use]
+    pub fn resource_control(&self) -> ResourceControl {
+        ResourceControl::of(&self.containment)
+    }
+
+    fn refuse_limits(&self, settings: &ProgramSettings) -> Result<(), ConnectError> {
+        match settings.limits.limits.is_none() {
+            true => Ok(()),
+            false => settings.limits.refuse(&self.resource_control()),
+        }
+    }
 }
 
 impl Connector for Subprocess {
@@ -118,12 +145,14 @@ impl Connector for Subprocess {
         let settings = ProgramSettings::read(config)?;
         settings.refuse_policies(config)?;
         program::find(&settings)?;
-        self.containment.check()
+        self.containment.check()?;
+        self.refuse_limits(&settings)
     }
 
     async fn open(&self, spec: SessionSpec) -> Result<SubprocessSession, ConnectError> {
         let settings = ProgramSettings::read(&spec.config)?;
         settings.refuse_policies(&spec.config)?;
+        self.refuse_limits(&settings)?;
         let mode = settings.mode;
         let runner = process::Runner::new(Arc::clone(&self.containment), settings, &spec)?;
         Ok(SubprocessSession(match mode {

@@ -7,8 +7,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentId, AgentMessage, AgentStatus, ApprovalId, Content, DeadLetterReason, Decision, MessageId,
-    MessagePriority, StopReason, Timestamp, ToolCall, Usage, event_log,
+    AgentId, AgentMessage, AgentStatus, ApprovalId, Content, DeadLetterReason, Decision,
+    LimitReached, MessageId, MessagePriority, Resources, StopReason, Timestamp, ToolCall, Usage,
+    event_log,
 };
 
 /// Something that happened, and when.
@@ -164,6 +165,21 @@ pub enum EventKind {
         agent: AgentId,
         /// What it used since its last report.
         usage: Usage,
+    },
+    /// What the processes of an attempt used of the machine. Told when they have ended, or, where they
+    /// live as long as their session, at the end of the turn.
+    ResourcesUsed {
+        /// Which agent.
+        agent: AgentId,
+        /// What it handled.
+        message: MessageId,
+        /// The number of the attempt.
+        attempt: u32,
+        /// What was used.
+        resources: Resources,
+        /// The limit that stopped them, if one did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reached: Option<LimitReached>,
     },
     /// An agent said something beside its answer.
     Said {

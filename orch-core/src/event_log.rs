@@ -92,6 +92,11 @@ pub(crate) fn write(severity: Severity, event: &Event) {
             severity, %agent, input_tokens = usage.input_tokens, output_tokens = usage.output_tokens,
             cost_micro_usd = usage.cost_micro_usd, "usage reported"
         ),
+        Kind::ResourcesUsed { agent, message, attempt, resources, reached } => line!(
+            severity, %agent, message_id = %message, attempt, cpu_ms = resources.cpu_ms,
+            memory_bytes = resources.memory_bytes, processes = resources.processes,
+            limit = reached.map(tracing::field::display), "processes ended"
+        ),
         Kind::Said { agent, text } => line!(severity, %agent, text = %safe(text), "agent says"),
         Kind::GuardTripped { guard, figure, limit, agent } => line!(
             severity,

@@ -24,6 +24,7 @@ mod metrics;
 pub mod mint;
 mod outcome;
 mod policy;
+mod resources;
 pub mod secret;
 mod status;
 mod step;
@@ -41,6 +42,9 @@ pub use message::{AgentMessage, Cause, MessagePriority, Origin};
 pub use metrics::{DurationHistogram, OrchestratorMetrics, PriorityDepth};
 pub use outcome::{Failure, FailureKind, Outcome, Usage};
 pub use policy::{Access, Decision, PermissionLevel, ToolCall, ToolPolicy};
+pub use resources::{
+    LimitReached, MeasuredBy, Meter, Reached, Resource, ResourceLimits, Resources,
+};
 pub use status::{AgentStatus, IllegalStatusChange};
 pub use step::{ParseStepKeyError, StepKey};
 pub use time::Timestamp;

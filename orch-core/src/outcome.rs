@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Content;
+use crate::{Content, LimitReached};
 
 /// What a connector reports of an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,19 +63,33 @@ pub struct Failure {
     /// Milliseconds before which the agent's provider does not want to be asked again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// The limit on the agent's processes that stopped them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitReached>,
 }
 
 impl Failure {
     /// A failure that may be tried again.
     #[must_use]
     pub fn transient(error: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Transient, error: error.into(), retry_after_ms: None }
+        Self::new(FailureKind::Transient, error.into())
     }
 
     /// A failure that would happen again.
     #[must_use]
     pub fn last(error: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Final, error: error.into(), retry_after_ms: None }
+        Self::new(FailureKind::Final, error.into())
+    }
+
+    const fn new(kind: FailureKind, error: String) -> Self {
+        Self { kind, error, retry_after_ms: None, limit: None }
+    }
+
+    /// Names the limit that stopped the agent's processes.
+    #[must_use]
+    pub const fn with_limit(mut self, limit: LimitReached) -> Self {
+        self.limit = Some(limit);
+        self
     }
 
     /// Says how long the provider wants to be left alone. Rounded up to a millisecond.

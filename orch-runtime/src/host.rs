@@ -11,7 +11,8 @@ use orch_bus::{AskError, QuestionFailure, SendError};
 use orch_connect::{BoxFuture, Host, HostError, Idempotent, ToolBegun, ToolEnd};
 use orch_core::{
     AgentConfig, AgentId, AgentMessage, AgentStatus, Cause, Content, Decision, EventKind,
-    MessageId, MessagePriority, Origin, Severity, StepKey, Timestamp, ToolCall, Usage,
+    LimitReached, MessageId, MessagePriority, Origin, Resources, Severity, StepKey, Timestamp,
+    ToolCall, Usage,
 };
 use orch_journal::Record;
 
@@ -22,7 +23,7 @@ use crate::error::{RetireError, SpawnError};
 use crate::run::Run;
 use crate::scheduler::HandOut;
 use crate::slot::SlotHolder;
-use crate::{family, permission};
+use crate::{family, permission, resource_use};
 
 #[derive(Debug)]
 pub(crate) struct AttemptHost {
@@ -464,6 +465,10 @@ impl Host for AttemptHost {
         }
         let reported = || EventKind::UsageReported { agent, usage };
         self.run.inner.bus.events().emit(Severity::Debug, reported);
+    }
+
+    fn report_resources(&self, attempt: u32, used: Resources, reached: Option<LimitReached>) {
+        resource_use::tell(self, attempt, used, reached);
     }
 
     fn say(&self, text: &str) {

@@ -48,6 +48,7 @@ mod permission;
 mod pool;
 mod ready;
 mod registry;
+mod resource_use;
 mod roll;
 mod router;
 mod run;

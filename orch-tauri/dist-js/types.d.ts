@@ -411,6 +411,44 @@ export type JsonValue = number | string | boolean | Array<JsonValue> | {
     [key in string]: JsonValue;
 } | null;
 /**
+ * A limit that the processes of a program came up to.
+ */
+export type LimitReached = {
+    /**
+     * Of what.
+     */
+    resource: Resource;
+    /**
+     * What was seen: milliseconds, bytes, or a number.
+     */
+    figure: number;
+    /**
+     * The limit, in the same measure.
+     */
+    limit: number;
+    /**
+     * What happened there.
+     */
+    how: Reached;
+};
+/**
+ * Where each figure comes from.
+ */
+export type MeasuredBy = {
+    /**
+     * The processor time.
+     */
+    cpu: Meter;
+    /**
+     * The memory.
+     */
+    memory: Meter;
+    /**
+     * The processes.
+     */
+    processes: Meter;
+};
+/**
  * Names a message; a retry of it keeps the id.
  *
  * Shown with its kind in front, parsed with or without it, and a plain UUID in JSON.
@@ -420,6 +458,10 @@ export type MessageId = string;
  * How urgent a message is. Messages are delivered Critical first, Low last.
  */
 export type MessagePriority = "Low" | "Normal" | "High" | "Critical";
+/**
+ * Where a figure comes from.
+ */
+export type Meter = "nothing" | "cgroup_v2" | "cgroup_v1" | "proc" | "proc_pss" | "proc_rss";
 /**
  * An event with its place in the order of all events of its orchestrator.
  */
@@ -643,6 +685,28 @@ export type NumberedEvent = {
      */
     usage: Usage;
 } | {
+    "event": "resources_used";
+    /**
+     * Which agent.
+     */
+    agent: AgentId;
+    /**
+     * What it handled.
+     */
+    message: MessageId;
+    /**
+     * The number of the attempt.
+     */
+    attempt: number;
+    /**
+     * What was used.
+     */
+    resources: Resources;
+    /**
+     * The limit that stopped them, if one did.
+     */
+    reached?: LimitReached;
+} | {
     "event": "said";
     /**
      * Which agent.
@@ -778,6 +842,10 @@ export type PriorityDepth = {
     low: number;
 };
 /**
+ * How a limit was reached.
+ */
+export type Reached = "nearly" | "used_up" | "refused" | "seen_above";
+/**
  * Of `register_agent`.
  */
 export type RegisterAgentArgs = {
@@ -825,6 +893,31 @@ export type ResendDeadLetterArgs = {
      * Which orchestrator; `default` if none is named.
      */
     run_id?: string;
+};
+/**
+ * What is counted of processes.
+ */
+export type Resource = "cpu" | "memory" | "processes";
+/**
+ * What the processes of one attempt used.
+ */
+export type Resources = {
+    /**
+     * Milliseconds of processor time, in user space and in the kernel, of all that lived meanwhile.
+     */
+    cpu_ms: number;
+    /**
+     * The most bytes of memory that were seen at once.
+     */
+    memory_bytes: number;
+    /**
+     * The most processes and threads that were seen at once.
+     */
+    processes: number;
+    /**
+     * Where the figures come from.
+     */
+    measured_by: MeasuredBy;
 };
 /**
  * What a supervisor does after a message of an agent became a dead letter.

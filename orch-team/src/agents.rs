@@ -147,6 +147,7 @@ fn read_settings(
             }
         }
     }
+    read_limits(r, section, &mut settings);
     if let Some(command) = read_command(r, section, settings.contains_key("command")) {
         settings.insert("command".to_owned(), command.into());
     }
@@ -162,6 +163,21 @@ fn read_settings(
     }
     settings::resolve_paths(&mut settings, folder);
     settings
+}
+
+/// `limits` stands beside `command`, and goes to the connector as one of its settings.
+fn read_limits(r: &mut Reader<'_>, section: &mut Section<'_>, settings: &mut Map<String, Value>) {
+    let title = section.title.replace(']', ".limits]");
+    let Some(table) = section.section(r, "limits", title) else { return };
+    let entries = table.entries().into_iter().filter_map(|(key, value)| {
+        let value = settings::to_json(r, &table.named(key.value), value)?;
+        Some((key.value.to_owned(), value))
+    });
+    let limits: Map<String, Value> = entries.collect();
+    if settings.insert("limits".to_owned(), limits.into()).is_some() {
+        let problem = section.named("limits").wrong("it is in `settings` as well; keep one");
+        r.report(table.span.clone(), problem);
+    }
 }
 
 fn read_command(

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use orch_core::{
     Access, AgentConfig, AgentId, AgentMessage, AgentRole, AgentStatus, ApprovalId, Content,
-    DeadLetterReason, Decision, Event, EventHub, EventKind, MessageId, MessagePriority, Observer,
-    PermissionLevel, RestartPolicy, Severity, StopReason, Timestamp, ToolCall, ToolPolicy, Usage,
-    mint,
+    DeadLetterReason, Decision, Event, EventHub, EventKind, LimitReached, MeasuredBy, MessageId,
+    MessagePriority, Meter, Observer, PermissionLevel, Reached, Resource, Resources, RestartPolicy,
+    Severity, StopReason, Timestamp, ToolCall, ToolPolicy, Usage, mint,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -161,6 +161,15 @@ fn of_agents() -> impl Strategy<Value = EventKind> {
         (agent_id(), any::<u32>())
             .prop_map(|(agent, restarts)| EventKind::Restarted { agent, restarts }),
         (agent_id(), usage()).prop_map(|(agent, usage)| EventKind::UsageReported { agent, usage }),
+        (agent_id(), message_id(), any::<u32>(), resources(), option::of(reached())).prop_map(
+            |(agent, message, attempt, resources, reached)| EventKind::ResourcesUsed {
+                agent,
+                message,
+                attempt,
+                resources,
+                reached
+            }
+        ),
         (agent_id(), text()).prop_map(|(agent, text)| EventKind::Said { agent, text }),
     ]
 }
@@ -281,6 +290,21 @@ fn tool_call() -> impl Strategy<Value = ToolCall> {
     (text(), access, vec(text(), 0..3), json()).prop_map(|(tool, access, paths, arguments)| {
         let call = ToolCall::new(tool, access).with_arguments(arguments);
         paths.into_iter().fold(call, ToolCall::with_path)
+    })
+}
+
+fn resources() -> impl Strategy<Value = Resources> {
+    let meter = prop_oneof![Just(Meter::Nothing), Just(Meter::CgroupV1), Just(Meter::ProcPss)];
+    (any::<[u64; 3]>(), meter).prop_map(|([cpu_ms, memory_bytes, processes], memory)| {
+        let measured_by = MeasuredBy { memory, ..MeasuredBy::default() };
+        Resources::new(cpu_ms, memory_bytes, processes, measured_by)
+    })
+}
+
+fn reached() -> impl Strategy<Value = LimitReached> {
+    let how = prop_oneof![Just(Reached::Nearly), Just(Reached::Refused)];
+    (0..Resource::ALL.len(), any::<[u64; 2]>(), how).prop_map(|(at, [figure, limit], how)| {
+        LimitReached { resource: Resource::ALL[at], figure, limit, how }
     })
 }
 

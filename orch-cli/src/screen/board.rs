@@ -19,6 +19,10 @@ pub(crate) struct Board {
     pub(crate) n_dead_letters: u64,
     pub(crate) tokens: u64,
     pub(crate) cost_micro_usd: u64,
+    /// Processor time of all programs.
+    pub(crate) cpu: Duration,
+    /// The most memory that one attempt held.
+    pub(crate) memory_bytes: u64,
 }
 
 /// One agent.
@@ -126,6 +130,10 @@ impl Board {
             EventKind::UsageReported { usage, .. } => {
                 self.tokens = self.tokens.saturating_add(usage.total_tokens());
                 self.cost_micro_usd = self.cost_micro_usd.saturating_add(usage.cost_micro_usd);
+            }
+            EventKind::ResourcesUsed { resources, .. } => {
+                self.cpu += Duration::from_millis(resources.cpu_ms);
+                self.memory_bytes = self.memory_bytes.max(resources.memory_bytes);
             }
             _ => {}
         }

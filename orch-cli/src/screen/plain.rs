@@ -45,6 +45,9 @@ fn line(board: &Board, event: &Event) -> Option<(String, String)> {
             let tool = one_line(&call.tool, WIDTH);
             (*agent, format!("may not call {tool}: {}", one_line(reason, WIDTH)))
         }
+        EventKind::ResourcesUsed { agent, reached: Some(reached), .. } => {
+            (*agent, format!("was stopped: {reached}"))
+        }
         EventKind::SendWaiting { to, priority } => {
             (*to, format!("its {priority} lane is full, a send waits for room"))
         }

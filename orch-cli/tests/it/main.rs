@@ -10,6 +10,7 @@ mod demo;
 mod journal;
 mod kills;
 mod leftovers;
+mod limits;
 mod refusals;
 mod resume;
 mod views;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use orch_core::{
-    AgentConfig, AgentId, AgentMessage, Content, Decision, MessageId, MessagePriority, StepKey,
-    ToolCall, Usage,
+    AgentConfig, AgentId, AgentMessage, Content, Decision, LimitReached, MessageId,
+    MessagePriority, ResourceLimits, Resources, StepKey, ToolCall, Usage,
 };
 use tokio::sync::watch;
 
@@ -41,6 +41,8 @@ struct Record {
     ended: Vec<(StepKey, ToolEnd)>,
     said: Vec<String>,
     used: Usage,
+    reserved: Vec<ResourceLimits>,
+    resources: Vec<(Resources, Option<LimitReached>)>,
 }
 
 impl TestHost {
@@ -138,6 +140,18 @@ impl TestHost {
     #[must_use]
     pub fn said(&self) -> Vec<String> {
         self.record().said.clone()
+    }
+
+    /// What was reserved for processes, in order.
+    #[must_use]
+    pub fn reserved(&self) -> Vec<ResourceLimits> {
+        self.record().reserved.clone()
+    }
+
+    /// What processes used, attempt by attempt, with the limits that stopped them.
+    #[must_use]
+    pub fn resources(&self) -> Vec<(Resources, Option<LimitReached>)> {
+        self.record().resources.clone()
     }
 
     /// What was used in all.
@@ -259,6 +273,15 @@ impl Host for TestHost {
 
     fn report_usage(&self, usage: Usage) {
         self.record().used += usage;
+    }
+
+    fn reserve_resources(&self, at_most: &ResourceLimits) -> Result<(), HostError> {
+        self.record().reserved.push(*at_most);
+        Ok(())
+    }
+
+    fn report_resources(&self, _attempt: u32, used: Resources, reached: Option<LimitReached>) {
+        self.record().resources.push((used, reached));
     }
 
     fn say(&self, text: &str) {

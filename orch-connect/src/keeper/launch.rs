@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use orch_core::LimitReached;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -14,6 +15,8 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::meter::Used;
+use super::watch::Watch;
 use crate::subprocess::Exit;
 
 /// More than any system takes as arguments and environment.
@@ -33,6 +36,8 @@ pub(crate) struct Launch {
     pub(crate) cwd: OsString,
     /// The session's folder, to be removed if the host is gone by the end; absolute.
     pub(crate) remove: OsString,
+    /// What is to be watched, and held.
+    pub(crate) watch: Watch,
 }
 
 /// What a host may want of its keeper. One byte each.
@@ -42,6 +47,8 @@ pub(crate) enum Command {
     Term,
     /// SIGKILL to them, until none is left.
     Kill,
+    /// A report of what they used.
+    Measure,
 }
 
 impl Command {
@@ -49,11 +56,14 @@ impl Command {
         match self {
             Self::Term => b'T',
             Self::Kill => b'K',
+            Self::Measure => b'M',
         }
     }
 
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Term, Self::Kill].into_iter().find(|command| command.to_byte() == byte)
+        [Self::Term, Self::Kill, Self::Measure]
+            .into_iter()
+            .find(|command| command.to_byte() == byte)
     }
 }
 
@@ -67,6 +77,10 @@ pub(crate) enum Report {
     SpawnFailed { error: String, errno: Option<i32> },
     /// The program ended; what it forked is being killed.
     Exited(Exit),
+    /// A limit was reached. If it is killed for it, that has begun.
+    Reached(LimitReached),
+    /// What was used so far: as an answer, and when nothing is left.
+    Used(Used),
     /// Nothing is left.
     Empty,
 }
@@ -126,6 +140,7 @@ mod tests {
             env: vec![("A".into(), odd)],
             cwd: "/".into(),
             remove: "/nowhere".into(),
+            watch: Watch { name: "a".into(), is_strict: true, ..Watch::default() },
         };
         let (host, keeper) = UnixStream::pair().unwrap();
         let files: Vec<File> = ["in", "out", "err"]

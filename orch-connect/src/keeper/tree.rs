@@ -121,7 +121,7 @@ fn parent_of(pid: Pid) -> Option<Pid> {
     parse(after_name.split_whitespace().nth(1)?)
 }
 
-fn processes() -> impl Iterator<Item = Pid> {
+pub(super) fn processes() -> impl Iterator<Item = Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| parse(entry.file_name().to_str()?))
 }

@@ -26,11 +26,18 @@ impl Containment {
     pub(super) fn check(&self) -> Result<(), ConnectError> {
         match self {
             #[cfg(target_os = "linux")]
-            Self::Keeper(keeper) => super::program::check_file(
-                &keeper.program,
-                &keeper.program.to_string_lossy(),
-                "the one place where the keeper was said to be",
-            ),
+            Self::Keeper(keeper) => {
+                super::program::check_file(
+                    &keeper.program,
+                    &keeper.program.to_string_lossy(),
+                    "the one place where the keeper was said to be",
+                )?;
+                let tried = crate::resources::cgroup::try_out(&keeper.cgroups);
+                tried.map(|_| ()).map_err(|problem| ConnectError::OpenFailed {
+                    error: format!("no control group can be made for it: {problem}"),
+                    transient: false,
+                })
+            }
             Self::Group => Ok(()),
         }
     }
@@ -45,19 +52,34 @@ pub struct KeeperCommand {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
+    /// Folders of control groups that were set aside for the programs; see
+    /// [`with_cgroups`](Self::with_cgroups).
+    pub cgroups: Vec<PathBuf>,
 }
 
 #[cfg(target_os = "linux")]
 impl KeeperCommand {
     /// A program without arguments, such as `orch-keeper`.
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), args: Vec::new() }
+        Self { program: program.into(), args: Vec::new(), cgroups: Vec::new() }
     }
 
     /// The running program itself, with these arguments; it finds itself even if its file was
     /// replaced or removed meanwhile.
     pub fn this_program(args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         let args = args.into_iter().map(Into::into).collect();
-        Self { program: PathBuf::from("/proc/self/exe"), args }
+        Self { program: PathBuf::from("/proc/self/exe"), args, cgroups: Vec::new() }
+    }
+
+    /// Makes a control group for each run of a program below each of these folders: groups that were
+    /// set aside for that, are writable, and, in version 2, have no processes of their own. One folder
+    /// is enough in version 2; in version 1 each controller has a tree of its own.
+    ///
+    /// With groups, limits on memory and processes are held by the kernel; see
+    /// [`ResourceControl`](crate::ResourceControl).
+    #[must_use]
+    pub fn with_cgroups(mut self, folders: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        self.cgroups = folders.into_iter().map(Into::into).collect();
+        self
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use orch_core::{Failure, Outcome};
+use orch_core::{Failure, LimitReached, Outcome};
 use serde::{Deserialize, Serialize};
 
 use super::once::Captured;
@@ -53,6 +53,14 @@ pub(super) fn outcome(exit: Option<Exit>, captured: Captured, stderr: &Tail) -> 
             if exit.is_final() { Failure::last(error) } else { Failure::transient(error) }.into()
         }
     }
+}
+
+/// What becomes of a message whose program reached a limit. The same again would reach it again, unless
+/// other messages had used a part of it before.
+pub(super) fn stopped(reached: LimitReached, is_first: bool) -> Outcome {
+    let error = format!("the program was stopped: {reached}");
+    let failure = if is_first { Failure::last(error) } else { Failure::transient(error) };
+    failure.with_limit(reached).into()
 }
 
 fn answer(captured: Captured, stderr: &Tail) -> Outcome {

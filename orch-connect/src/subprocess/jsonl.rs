@@ -6,7 +6,9 @@ mod pending;
 use std::pin::pin;
 use std::time::Duration;
 
-use orch_core::{AgentMessage, Content, Failure, MessagePriority, Outcome};
+use orch_core::{
+    AgentMessage, Content, Failure, LimitReached, MessagePriority, Outcome, Resources,
+};
 use serde_json::Value;
 use tokio::net::unix::pipe;
 use tokio::task::JoinSet;
@@ -14,6 +16,7 @@ use tokio::task::JoinSet;
 use self::outbox::Outbox;
 use self::pending::{Done, Pending};
 use super::env::Env;
+use super::exit;
 use super::lines::{LineError, Lines};
 use super::process::{DRAIN_MAX, Process, Runner, spawn_failure};
 use super::protocol::{self, Incoming};
@@ -39,6 +42,12 @@ pub(super) struct JsonlSession {
     /// False from the start of a turn to its good end: nobody knows where a program stands whose
     /// turn was cut off, or which broke the protocol.
     settled: bool,
+    /// The turn that runs, or was cut off.
+    open: Option<Context>,
+    /// Turns that began.
+    n_turns: u64,
+    /// Processor time that was reported, of all turns.
+    reported_cpu_ms: u64,
     runner: Runner,
 }
 
@@ -75,6 +84,9 @@ impl JsonlSession {
             stderr,
             stderr_reader,
             settled: true,
+            open: None,
+            n_turns: 0,
+            reported_cpu_ms: 0,
             runner,
         })
     }
@@ -87,14 +99,52 @@ impl JsonlSession {
         if !self.settled {
             return Failure::transient("the session was cut off and cannot go on").into();
         }
-        self.settled = false;
-        match self.converse(context).await {
-            Ok(outcome) => {
-                self.settled = true;
-                outcome
-            }
-            Err(failure) => failure.into(),
+        if let Err(refusal) = context.reserve_resources(&self.runner.settings.limits.limits) {
+            return Failure::from(refusal).into();
         }
+        self.settled = false;
+        self.open = Some(context.clone());
+        self.n_turns += 1;
+        let reached = self.process.reached();
+        let outcome = tokio::select! {
+            biased; // What the program said counts, unless a limit was reached before.
+            () = reached => self.stop().await,
+            conversed = self.converse(context) => match conversed {
+                Ok(outcome) => {
+                    self.settled = true;
+                    outcome
+                }
+                Err(failure) => failure.into(),
+            },
+        };
+        let used = self.process.measure().await;
+        match self.report(used) {
+            Some(reached) => {
+                self.settled = false;
+                exit::stopped(reached, self.n_turns == 1)
+            }
+            None => outcome,
+        }
+    }
+
+    /// Reports what the turn used, if it has not been; answers the limit that was reached.
+    fn report(&mut self, mut used: Resources) -> Option<LimitReached> {
+        let context = self.open.take()?;
+        let all_ms = used.cpu_ms;
+        used.cpu_ms = all_ms.saturating_sub(self.reported_cpu_ms);
+        self.reported_cpu_ms = self.reported_cpu_ms.max(all_ms);
+        let reached = self.process.limit_reached();
+        context.report_resources(used, reached);
+        reached
+    }
+
+    /// Asks the program to stop, and ends it, in the middle of a turn.
+    async fn stop(&mut self) -> Outcome {
+        let grace = self.runner.settings.grace / 2;
+        let _ = tokio::time::timeout(grace, self.say_stop()).await;
+        self.outbox.close();
+        self.process.end(grace, self.lines.reader(), tokio::io::empty()).await;
+        Failure::last("the program reached a limit").into()
     }
 
     /// Tells a program that can still hear to stop, and ends it.
@@ -108,6 +158,7 @@ impl JsonlSession {
         self.outbox.close();
         // The task that reads stderr goes on meanwhile.
         self.process.end(grace, self.lines.reader(), tokio::io::empty()).await;
+        self.report(self.process.used());
     }
 
     async fn say_stop(&mut self) {

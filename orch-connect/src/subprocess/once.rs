@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use orch_core::{Content, Failure, Outcome};
+use orch_core::{Content, Failure, LimitReached, Outcome, Resources};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 
@@ -27,6 +27,8 @@ struct Run {
     stdin: Option<pipe::Sender>,
     stdout: pipe::Receiver,
     stderr: pipe::Receiver,
+    /// Of its turn, which may have been cut off.
+    context: Context,
 }
 
 impl OnceSession {
@@ -41,29 +43,46 @@ impl OnceSession {
     pub(super) async fn turn(&mut self, context: &Context) -> Outcome {
         // A caller that uses a session after a cut-off turn still gets one program at a time.
         self.settle().await;
+        if let Err(refusal) = context.reserve_resources(&self.runner.settings.limits.limits) {
+            return Failure::from(refusal).into();
+        }
         let beside = env::of_message(context.message(), context.attempt());
         let (process, Pipes { stdin, stdout, stderr }) = match self.runner.start(beside) {
             Ok(started) => started,
-            Err(error) => return spawn_failure(&error).into(),
+            Err(error) => {
+                context.report_resources(Resources::default(), None);
+                return spawn_failure(&error).into();
+            }
         };
-        let run = self.running.insert(Run { process, stdin: Some(stdin), stdout, stderr });
+        let run = self.running.insert(Run {
+            process,
+            stdin: Some(stdin),
+            stdout,
+            stderr,
+            context: context.clone(),
+        });
         let outcome = run.handle(&self.runner, context).await;
-        self.settle().await;
-        outcome
+        match self.settle().await {
+            Some(reached) => exit::stopped(reached, true),
+            None => outcome,
+        }
     }
 
     pub(super) async fn close(mut self) {
         self.settle().await;
     }
 
-    /// Ends what runs.
-    async fn settle(&mut self) {
+    /// Ends what runs, and reports what it used. Answers the limit that it reached.
+    async fn settle(&mut self) -> Option<LimitReached> {
         if let Some(run) = &mut self.running {
             run.stdin = None;
             let grace = self.runner.settings.grace;
             run.process.end(grace, &mut run.stdout, &mut run.stderr).await;
-            self.running = None;
         }
+        let run = self.running.take()?;
+        let reached = run.process.limit_reached();
+        run.context.report_resources(run.process.used(), reached);
+        reached
     }
 }
 
@@ -74,7 +93,12 @@ impl Run {
         let settings = &runner.settings;
         let stderr = Tail::default();
         let mut stdout = Stdout::new(settings.output_bytes_max, settings.truncate);
-        let pumped = self.pump(context.content(), &mut stdout, &stderr).await;
+        let reached = self.process.reached();
+        let pumped = tokio::select! {
+            pumped = self.pump(context.content(), &mut stdout, &stderr) => pumped,
+            // The caller knows more of it by the time when the program has ended.
+            () = reached => return Failure::last("the program reached a limit").into(),
+        };
         if let Err(TooMuch) = pumped {
             let max = settings.output_bytes_max;
             return Failure::last(format!("the program wrote more than {max} bytes")).into();

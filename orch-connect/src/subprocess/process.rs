@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orch_core::Failure;
+use orch_core::{Failure, LimitReached, Resources};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::unix::pipe;
@@ -30,6 +30,8 @@ use super::lines::Lines;
 #[cfg(target_os = "linux")]
 use crate::keeper;
 #[cfg(target_os = "linux")]
+use crate::resources::settings::LimitSettings;
+#[cfg(target_os = "linux")]
 use rustix::net::SendFlags;
 #[cfg(target_os = "linux")]
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -44,6 +46,8 @@ const GROUP_PAUSE: Duration = Duration::from_millis(2);
 /// How long pipes may stay open after the program and all that was contained is gone. Only a
 /// process that got away holds one open.
 pub(super) const DRAIN_MAX: Duration = Duration::from_secs(1);
+/// How long a keeper may take to say what was used.
+const MEASURE_MAX: Duration = Duration::from_secs(1);
 /// Longer than any line of a keeper.
 #[cfg(target_os = "linux")]
 const REPORT_BYTES_MAX: usize = 64 << 10;
@@ -121,6 +125,7 @@ impl Runner {
             env: env.into_iter().collect(),
             cwd: self.cwd().into(),
             remove: self.folder.path().into(),
+            watch: self.watch(keeper),
         };
         let (ours, theirs) = UnixStream::pair()?;
         keeper::send_launch(&ours, &launch, stdio)?;
@@ -131,7 +136,25 @@ impl Runner {
         command.args(&keeper.args).env_clear();
         command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn()?;
-        Ok(Process::kept(read, write, child, self.mark()))
+        let group = (keeper.cgroups.clone(), self.group());
+        Ok(Process::kept(read, write, child, Left { mark: self.mark(), group }))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn watch(&self, keeper: &KeeperCommand) -> keeper::Watch {
+        let LimitSettings { limits, is_watch_enough } = self.settings.limits;
+        keeper::Watch {
+            parents: keeper.cgroups.iter().map(Into::into).collect(),
+            name: self.group(),
+            limits,
+            is_strict: !is_watch_enough,
+        }
+    }
+
+    /// The name of the session's control group.
+    #[cfg(target_os = "linux")]
+    fn group(&self) -> String {
+        format!("orch-{}", self.folder.mark())
     }
 
     fn start_group(&self, env: Env, stdio: [OwnedFd; 3]) -> io::Result<Process> {
@@ -163,6 +186,11 @@ struct Status {
     /// Why the program could not be started.
     refused: Option<Failure>,
     exit: Option<Exit>,
+    /// The limit that was reached.
+    reached: Option<LimitReached>,
+    /// What was used, as it was last said, and how often it was.
+    used: Resources,
+    n_used: u64,
     /// Whether the keeper has said that nothing is left, or the group was killed.
     empty: bool,
     /// Whether nothing more will be heard, and no zombie is left.
@@ -185,9 +213,19 @@ enum Control {
         /// Closing it makes the keeper kill everything.
         socket: OwnedWriteHalf,
         keeper: Option<OwnedFd>,
-        mark: String,
+        left: Left,
     },
     Group(Pid),
+}
+
+/// How to find what is left when a keeper died.
+#[cfg(target_os = "linux")]
+#[derive(Clone, Debug)]
+struct Left {
+    /// What all of it has in its environment.
+    mark: String,
+    /// The folders of groups, and the name of ours in them.
+    group: (Vec<PathBuf>, String),
 }
 
 /// What is wanted of the processes.
@@ -195,15 +233,17 @@ enum Control {
 enum Order {
     Term,
     Kill,
+    /// To know what they used.
+    Measure,
 }
 
 impl Process {
     #[cfg(target_os = "linux")]
-    fn kept(read: OwnedReadHalf, write: OwnedWriteHalf, child: Child, mark: String) -> Self {
+    fn kept(read: OwnedReadHalf, write: OwnedWriteHalf, child: Child, left: Left) -> Self {
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let open = |pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty());
         let keeper = pid.and_then(|pid| open(pid).ok());
-        let control = Control::Keeper { socket: write, keeper, mark };
+        let control = Control::Keeper { socket: write, keeper, left };
         Self::watched(control, Status::default(), |status| watch_keeper(read, child, status))
     }
 
@@ -252,9 +292,43 @@ impl Process {
         }
     }
 
+    /// Returns when a limit is reached; never, if none is. Cancel safe.
+    pub(super) fn reached(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut status = self.status.clone();
+        async move {
+            if status.wait_for(|status| status.reached.is_some()).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The limit that was reached.
+    pub(super) fn limit_reached(&self) -> Option<LimitReached> {
+        self.status.borrow().reached
+    }
+
+    /// What the processes used, as it was last said: all of it once the program is over.
+    pub(super) fn used(&self) -> Resources {
+        self.status.borrow().used
+    }
+
+    /// Asks what was used by now, and waits for the answer, at most a second. Peaks begin anew then.
+    pub(super) async fn measure(&mut self) -> Resources {
+        let n_before = self.status.borrow().n_used;
+        self.order(Order::Measure);
+        let mut status = self.status.clone();
+        let said = status.wait_for(|status| n_before < status.n_used || status.over);
+        if matches!(self.control, Control::Group(_))
+            || tokio::time::timeout(MEASURE_MAX, said).await.is_err()
+        {
+            tracing::debug!("nothing says what the program used");
+        }
+        self.used()
+    }
+
     pub(super) fn is_running(&self) -> bool {
         let status = self.status.borrow();
-        !status.over && status.exit.is_none()
+        !status.over && status.exit.is_none() && status.reached.is_none()
     }
 
     pub(super) fn exit(&self) -> Option<Exit> {
@@ -305,6 +379,7 @@ impl Process {
                 let command = match order {
                     Order::Term => keeper::Command::Term,
                     Order::Kill => keeper::Command::Kill,
+                    Order::Measure => keeper::Command::Measure,
                 };
                 // Not by tokio, which refuses to write before its first look at the socket. It
                 // fails if the keeper is gone, which the watcher sees too.
@@ -315,6 +390,8 @@ impl Process {
                 let signal = match order {
                     Order::Term => Signal::TERM,
                     Order::Kill => Signal::KILL,
+                    // Nobody there counts.
+                    Order::Measure => return,
                 };
                 // It fails if the group is empty, which is what is wanted.
                 let _ = kill_process_group(*group, signal);
@@ -333,11 +410,13 @@ impl Process {
     /// Where a keeper ended without saying that nothing is left, looks for what is.
     pub(super) async fn clean_up(&self) {
         #[cfg(target_os = "linux")]
-        if let Control::Keeper { mark, .. } = &self.control
+        if let Control::Keeper { left, .. } = &self.control
             && !self.status.borrow().empty
         {
-            let mark = mark.clone();
-            let swept = tokio::task::spawn_blocking(move || keeper::sweep(&mark)).await;
+            let Left { mark, group: (folders, name) } = left.clone();
+            // The group first: who changed its environment is in it all the same.
+            let sweep = move || keeper::sweep_group(&folders, &name) + keeper::sweep(&mark);
+            let swept = tokio::task::spawn_blocking(sweep).await;
             let n_killed = swept.unwrap_or(0);
             tracing::error!(n_killed, "a keeper died; processes were looked for by their mark");
         }
@@ -413,6 +492,12 @@ impl Status {
                 self.refused = Some(spawn_failure(&error));
             }
             keeper::Report::Exited(exit) => self.exit = Some(exit),
+            keeper::Report::Reached(reached) => self.reached = self.reached.or(Some(reached)),
+            keeper::Report::Used(used) => {
+                let (memory, processes) = (used.memory_peak, used.processes_peak);
+                self.used = Resources::new(used.cpu_us / 1_000, memory, processes, used.by);
+                self.n_used += 1;
+            }
             keeper::Report::Empty => self.empty = true,
         }
     }

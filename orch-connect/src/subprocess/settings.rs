@@ -7,6 +7,7 @@ use std::time::Duration;
 use orch_core::AgentConfig;
 
 use crate::ConnectError;
+use crate::resources::settings::LimitSettings;
 use crate::settings::Settings;
 
 const KEYS: &[&str] = &[
@@ -19,6 +20,7 @@ const KEYS: &[&str] = &[
     "truncate",
     "grace_ms",
     "asks_permission",
+    "limits",
 ];
 
 const OUTPUT_BYTES_MAX: u64 = 16 << 20;
@@ -47,6 +49,7 @@ pub(super) struct ProgramSettings {
     pub(super) truncate: bool,
     pub(super) grace: Duration,
     pub(super) asks_permission: bool,
+    pub(super) limits: LimitSettings,
 }
 
 impl ProgramSettings {
@@ -75,6 +78,7 @@ impl ProgramSettings {
             truncate: only_in("truncate", Mode::Once, "once")?,
             grace: Duration::from_millis(settings.count("grace_ms")?.unwrap_or(GRACE_MS)),
             asks_permission: only_in("asks_permission", Mode::Jsonl, "jsonl")?,
+            limits: LimitSettings::read(&settings)?,
         })
     }
 
@@ -195,6 +199,7 @@ mod tests {
             truncate: false,
             grace: Duration::from_millis(2_000),
             asks_permission: false,
+            limits: LimitSettings::default(),
         };
         assert_eq!(read, expected);
     }

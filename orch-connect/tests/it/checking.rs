@@ -55,6 +55,16 @@ fn a_missing_keeper_is_found_before_anything_runs() {
 }
 
 #[test]
+fn a_folder_in_which_no_group_can_be_made_is_told_before_anything_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keeper = KeeperCommand::new(env!("CARGO_BIN_EXE_orch-keeper"));
+    let containment = Containment::Keeper(keeper.with_cgroups([folder.path()]));
+    let error = Subprocess::new(containment).check(&with(json!({ "command": ["sh"] })));
+    let error = error.expect_err("it is no group").to_string();
+    assert!(error.ends_with("is no folder of a control group"), "{error}");
+}
+
+#[test]
 fn a_policy_that_cannot_be_enforced_is_refused_by_the_built_in_connector() {
     let policy = ToolPolicy::new("shell".into(), PermissionLevel::ReadOnly);
     let config = with(json!({ "command": ["sh"] })).with_tool_policy(policy);

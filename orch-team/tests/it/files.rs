@@ -192,3 +192,15 @@ fn the_description_of_the_format_is_true() {
     assert_eq!(team.agent("lister"), plain.agent("lister"));
     assert!(team.warnings.is_empty(), "{}", team.warnings);
 }
+
+#[test]
+fn limits_stand_beside_the_command_and_go_to_the_connector() {
+    let team = parse(
+        "[agents.a]\ncommand = [\"cat\"]\nlimits = { cpu = \"30s\", processes = 32 }\n[flow]\npipe = \
+         [\"a\"]\n",
+    )
+    .unwrap();
+    let limits = &team.agents[0].config.settings["limits"];
+    assert_eq!(*limits, serde_json::json!({ "cpu": "30s", "processes": 32 }));
+    assert_eq!(parse(&team.resolved().to_string()).unwrap().agents, team.agents);
+}

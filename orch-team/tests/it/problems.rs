@@ -422,3 +422,15 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn limits_that_are_given_twice_are_told() {
+    says(
+        &with_agent("command = [\"a\"]\nlimits = { cpu = \"1s\" }\nsettings = { limits = {} }"),
+        &["`limits` in [agents.a]: it is in `settings` as well; keep one"],
+    );
+    says(
+        &with_agent("command = [\"a\"]\nlimits = \"1s\""),
+        &["`limits` in [agents.a] must be a table, not a string"],
+    );
+}
