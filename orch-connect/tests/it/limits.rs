@@ -100,7 +100,8 @@ async fn each_turn_of_a_long_lived_program_is_reported_by_itself() {
         assert_eq!(turn_with(&mut session, host.context(burn)).await, Outcome::done());
     }
     let cpu: Vec<u64> = host.resources().iter().map(|(used, _)| used.cpu_ms).collect();
-    assert!(cpu[1] >= 600 && cpu[2] < 300, "{cpu:?}");
+    // /proc counts in ticks of 10 ms, and each of four readings loses a part of one.
+    assert!(cpu[1] >= 560 && cpu[2] < 300, "{cpu:?}");
     assert!(host.resources().iter().all(|(used, _)| used.memory_bytes > 1 << 20));
     close(session).await;
     assert_eq!(host.resources().len(), 3, "nothing is reported twice");
